@@ -1,0 +1,1 @@
+"""The RELION pipeline: its settings, layout, command lines and unattended decisions."""

@@ -1,0 +1,73 @@
+"""The one place that starts processes: argument lists, never a shell string, always a time limit."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from relion_dispatch.errors import DispatchError, InputError
+
+
+@dataclass(frozen=True, kw_only=True)
+class Completed:
+    """What a finished process left: exit code and decoded output."""
+
+    returncode: int
+    stdout: str
+    stderr: str
+
+
+def run(
+    argv: Sequence[str],
+    *,
+    timeout_s: float,
+    cwd: str | os.PathLike[str] | None = None,
+    env: Mapping[str, str] | None = None,
+    input_text: str | None = None,
+    error: type[DispatchError] = InputError,
+) -> Completed:
+    """Run a program and wait for it.
+
+    Parameters
+    ----------
+    argv
+        Program and arguments.
+    timeout_s
+        Seconds after which the program is killed.
+    cwd, env, input_text
+        Working directory, whole environment, text for standard input.
+    error
+        The error class for a program that is missing or too slow.
+
+    Returns
+    -------
+    Completed
+        Whatever the exit code is: judging it is the caller's business.
+
+    Raises
+    ------
+    DispatchError
+        Of class ``error``, when the program cannot be started or outlasts ``timeout_s``.
+    """
+    try:
+        done = subprocess.run(
+            list(argv),
+            cwd=cwd,
+            env=None if env is None else dict(env),
+            input=input_text,
+            stdin=subprocess.DEVNULL if input_text is None else None,
+            capture_output=True,
+            timeout=timeout_s,
+            check=False,
+            encoding="utf-8",
+            errors="surrogateescape",
+        )
+    except FileNotFoundError:
+        raise error(f"'{argv[0]}' is not on PATH: install it or load its module") from None
+    except PermissionError:
+        raise error(f"'{argv[0]}' may not be run: check its permissions") from None
+    except subprocess.TimeoutExpired:
+        raise error(f"'{argv[0]}' gave no answer within {timeout_s:g} s") from None
+    return Completed(returncode=done.returncode, stdout=done.stdout, stderr=done.stderr)
