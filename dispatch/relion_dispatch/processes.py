@@ -1,4 +1,4 @@
-"""The one place that starts processes: argument lists, never a shell string, always a time limit."""
+"""The one place that starts processes: argument lists, no shell string, always a time limit."""
 
 from __future__ import annotations
 
