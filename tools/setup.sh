@@ -14,8 +14,9 @@ LOG=${TMPDIR:-/tmp}/relion-dispatch-setup-$(id -u).log
 exec </dev/null
 cd "$(dirname "$0")/.."
 
-# On PATH of an ordinary user Debian leaves out the folders of the daemons.
-export PATH="$PATH:/usr/sbin:/sbin"
+# An ordinary user's PATH lacks the folders of the daemons on Debian; and .venv, which may be
+# activated, must not be made from itself.
+export PATH="${PATH//"$PWD/.venv/bin:"/}:/usr/sbin:/sbin"
 # Modules of other software set these; they would leak into the environment or break it.
 unset PYTHONPATH PYTHONHOME PIP_USER PIP_TARGET PIP_PREFIX
 

@@ -1,0 +1,33 @@
+"""What all tests share: how hypothesis searches, and what happens where a program is missing."""
+
+from __future__ import annotations
+
+import os
+import shutil
+
+import pytest
+from hypothesis import settings
+
+# The program whose absence makes a marked test meaningless.
+PROGRAM = {"relion": "relion_refine_mpi", "slurm": "slurmctld"}
+
+# A machine with more work than cores makes any deadline a matter of luck.
+settings.register_profile("relion-dispatch", deadline=None)
+settings.load_profile("relion-dispatch")
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Skip, or with CI set fail, a test that needs a program which is not installed."""
+    for mark, program in PROGRAM.items():
+        if item.get_closest_marker(mark) is None or _on_path(program):
+            continue
+        missing = f"needs {program}, which is not on PATH; `make test` installs it"
+        if os.environ.get("CI"):
+            pytest.fail(missing, pytrace=False)
+        pytest.skip(missing)
+
+
+def _on_path(program: str) -> bool:
+    # Debian keeps daemons where an ordinary user's PATH does not look.
+    path = os.pathsep.join([os.environ.get("PATH", ""), "/usr/sbin", "/sbin"])
+    return shutil.which(program, path=path) is not None
