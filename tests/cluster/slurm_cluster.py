@@ -1,0 +1,344 @@
+"""A real Slurm that looks like M3, on one machine, for tests and benchmarks.
+
+One ``slurmctld`` and one ``slurmd`` per pretended node, all on 127.0.0.1 with ports, keys and
+state of their own in one folder, so that several clusters, or a real one, do not meet. Nothing
+is written outside that folder. A supervising process starts the daemons and ends them, with
+whatever the jobs left running, as soon as it is told to or its owner dies.
+
+By hand::
+
+    python tests/cluster/slurm_cluster.py start /tmp/m3 --accounting
+    export SLURM_CONF=/tmp/m3/slurm.conf
+    sinfo
+    python tests/cluster/slurm_cluster.py stop /tmp/m3
+
+It needs root and Debian's packages slurm-wlm and munge (slurmdbd and mariadb-server for
+``--accounting``).
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import os
+import random
+import shutil
+import signal
+import socket
+import stat
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+SUPERVISOR = Path(__file__).with_name("supervisor.py")
+START_TIMEOUT_S = 90.0
+PROGRAMS = ("munged", "slurmctld", "slurmd", "sbatch", "squeue", "scancel", "scontrol")
+ACCOUNTING_PROGRAMS = ("slurmdbd", "mariadbd", "mariadb-install-db", "sacctmgr", "sacct")
+
+
+class ClusterError(RuntimeError):
+    """The cluster did not start; the message carries the tails of the daemons' logs."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class NodeGroup:
+    """Alike nodes, which make up one partition."""
+
+    partition: str
+    count: int
+    cpus: int
+    mem_mb: int
+    gpu: str = ""
+    gpus: int = 0
+
+    @property
+    def hostlist(self) -> str:
+        """The nodes in Slurm's notation, for example ``m3h[000-003]``."""
+        return f"{self.partition}[000-{self.count - 1:03d}]"
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Each node's name."""
+        return tuple(f"{self.partition}{number:03d}" for number in range(self.count))
+
+
+# M3's kinds of nodes: the guide gives the GPUs and cores of m3c and m3h.
+M3 = (
+    NodeGroup(partition="comp", count=2, cpus=36, mem_mb=184000),
+    NodeGroup(partition="m3c", count=2, cpus=24, mem_mb=240000, gpu="K80", gpus=4),
+    NodeGroup(partition="m3h", count=4, cpus=28, mem_mb=240000, gpu="P100", gpus=2),
+    NodeGroup(partition="m3g", count=2, cpus=36, mem_mb=370000, gpu="V100", gpus=3),
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cluster:
+    """Where a cluster lives and what it consists of."""
+
+    root: Path
+    groups: tuple[NodeGroup, ...] = M3
+    accounting: bool = False
+    min_job_age_s: int = 120
+    base_port: int = 0
+
+    @property
+    def conf(self) -> Path:
+        """The ``slurm.conf`` that clients name in ``SLURM_CONF``."""
+        return self.root / "slurm.conf"
+
+    @property
+    def env(self) -> dict[str, str]:
+        """What must be in the environment of ``sbatch`` and its like."""
+        return {"SLURM_CONF": str(self.conf)}
+
+    @property
+    def nodes(self) -> tuple[str, ...]:
+        """Every node's name."""
+        return tuple(name for group in self.groups for name in group.names)
+
+
+def missing(accounting: bool = False) -> str:
+    """Why no cluster can run here, in one sentence; empty when it can."""
+    if os.geteuid() != 0:
+        return "a Slurm cluster for tests needs root: its daemons start jobs for other users"
+    wanted = PROGRAMS + (ACCOUNTING_PROGRAMS if accounting else ())
+    absent = [name for name in wanted if which(name) is None]
+    if absent:
+        packages = "slurm-wlm munge slurmdbd mariadb-server"
+        return f"not installed: {', '.join(absent)} (apt-get install {packages})"
+    return ""
+
+
+def which(program: str) -> str | None:
+    """Find a program, also where only root's PATH leads."""
+    return shutil.which(program, path=f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin")
+
+
+@contextlib.contextmanager
+def running(cluster: Cluster) -> Iterator[Cluster]:
+    """Start a cluster, hand it over, and stop it, also if this process dies meanwhile."""
+    started, process = start(cluster, owned=True)
+    try:
+        yield started
+    finally:
+        process.communicate(timeout=START_TIMEOUT_S)  # closes its input, which means stop
+
+
+def start(cluster: Cluster, *, owned: bool) -> tuple[Cluster, subprocess.Popen[bytes]]:
+    """Start a cluster.
+
+    Parameters
+    ----------
+    cluster
+        Its folder may exist but must hold no running cluster.
+    owned
+        Whether it ends together with the process that calls this.
+
+    Raises
+    ------
+    ClusterError
+        When it is not up within 90 s.
+    """
+    cluster = replace(cluster, base_port=_free_ports(len(cluster.nodes) + 3))
+    _write_configuration(cluster)
+    with open(cluster.root / "supervisor.log", "wb") as log:
+        process = subprocess.Popen(
+            [sys.executable, str(SUPERVISOR), str(cluster.root)],
+            stdin=subprocess.PIPE if owned else subprocess.DEVNULL,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+    (cluster.root / "supervisor.pid").write_text(str(process.pid))
+    _wait_until_up(cluster, process)
+    return cluster, process
+
+
+def stop(root: Path) -> None:
+    """Stop the cluster that lives in ``root``."""
+    pid = int((root / "supervisor.pid").read_text())
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(pid, signal.SIGTERM)
+        for _ in range(300):
+            os.kill(pid, 0)
+            time.sleep(0.1)
+
+
+def _wait_until_up(cluster: Cluster, process: subprocess.Popen[bytes]) -> None:
+    deadline = time.monotonic() + START_TIMEOUT_S
+    while not (cluster.root / "ready").exists():
+        if process.poll() is not None or time.monotonic() > deadline:
+            process.terminate()
+            raise ClusterError(f"no cluster in {cluster.root}:\n{_log_tails(cluster.root)}")
+        time.sleep(0.05)
+
+
+def _log_tails(root: Path) -> str:
+    tails = []
+    for log in sorted(root.glob("*.log")):
+        lines = log.read_text(errors="replace").splitlines()[-8:]
+        tails.append(f"--- {log.name}\n" + "\n".join(lines))
+    return "\n".join(tails)
+
+
+def _free_ports(count: int) -> int:
+    """Return the first of ``count`` neighbouring ports that nobody listens on."""
+    for _ in range(200):
+        base = random.randrange(20000, 32000 - count)
+        with contextlib.ExitStack() as stack:
+            try:
+                for port in range(base, base + count):
+                    stack.enter_context(contextlib.closing(socket.socket())).bind(("", port))
+            except OSError:
+                continue
+            return base
+    raise ClusterError("no free range of ports on this machine")
+
+
+def _write_configuration(cluster: Cluster) -> None:
+    root = cluster.root
+    for folder in ("state", "spool", "munge", "mysql"):
+        (root / folder).mkdir(parents=True, exist_ok=True)
+    os.chmod(root, 0o755)  # munged refuses a socket that its clients could not reach
+    (root / "ready").unlink(missing_ok=True)
+    key = root / "munge.key"
+    key.write_bytes(os.urandom(128))
+    key.chmod(0o400)
+    cluster.conf.write_text(slurm_conf(cluster))
+    (root / "gres.conf").write_text(gres_conf(cluster))
+    for number in range(max((group.gpus for group in cluster.groups), default=0)):
+        device = root / f"gpu{number}"
+        device.unlink(missing_ok=True)
+        os.mknod(device, 0o666 | stat.S_IFCHR, os.makedev(1, 3))  # a twin of /dev/null
+    dbd = root / "slurmdbd.conf"
+    dbd.unlink(missing_ok=True)
+    if cluster.accounting:
+        dbd.write_text(slurmdbd_conf(cluster))
+        dbd.chmod(0o600)
+
+
+def slurm_conf(cluster: Cluster) -> str:
+    """Slurm's configuration: no cgroups, nodes that may claim more than the machine has."""
+    root, port = cluster.root, cluster.base_port
+    lines = [
+        "ClusterName=m3test",
+        "SlurmctldHost=localhost(127.0.0.1)",
+        f"SlurmctldPort={port}",
+        "SlurmUser=root",
+        "SlurmdUser=root",
+        "AuthType=auth/munge",
+        f"AuthInfo=socket={root}/munge/socket",
+        f"StateSaveLocation={root}/state",
+        f"SlurmdSpoolDir={root}/spool/%n",
+        f"SlurmctldPidFile={root}/slurmctld.pid",
+        f"SlurmdPidFile={root}/slurmd-%n.pid",
+        f"SlurmctldLogFile={root}/slurmctld.log",
+        f"SlurmdLogFile={root}/slurmd-%n.log",
+        "SlurmdParameters=config_overrides",
+        "ProctrackType=proctrack/linuxproc",
+        "TaskPlugin=task/none",
+        "MpiDefault=none",
+        "SelectType=select/cons_tres",
+        "SelectTypeParameters=CR_Core_Memory",
+        "SchedulerParameters=batch_sched_delay=0,sched_interval=1,bf_interval=2",
+        "GresTypes=gpu",
+        "ReturnToService=2",
+        "JobRequeue=0",
+        "KillWait=2",
+        "CompleteWait=0",
+        f"MinJobAge={cluster.min_job_age_s}",
+        "MaxJobCount=20000",
+        "SlurmdTimeout=30",
+        "UnkillableStepTimeout=60",
+    ]
+    if cluster.accounting:
+        lines += [
+            "AccountingStorageType=accounting_storage/slurmdbd",
+            "AccountingStorageHost=127.0.0.1",
+            f"AccountingStoragePort={port + 1}",
+            f"AccountingStoragePass={root}/munge/socket",
+            "AccountingStoreFlags=job_comment",
+            "AccountingStorageTRES=gres/gpu",
+            "JobAcctGatherType=jobacct_gather/linux",
+            "JobAcctGatherFrequency=5",
+        ]
+    first_port = port + 3
+    for group in cluster.groups:
+        lines += [_node_line(group, first_port), _partition_line(group)]
+        first_port += group.count
+    return "\n".join(lines) + "\n"
+
+
+def _node_line(group: NodeGroup, first_port: int) -> str:
+    gres = f" Gres=gpu:{group.gpu}:{group.gpus}" if group.gpus else ""
+    return (
+        f"NodeName={group.hostlist} NodeHostname=localhost NodeAddr=127.0.0.1 "
+        f"Port=[{first_port}-{first_port + group.count - 1}] "
+        f"CPUs={group.cpus} RealMemory={group.mem_mb}{gres}"
+    )
+
+
+def _partition_line(group: NodeGroup) -> str:
+    default = " Default=YES" if not group.gpus else ""
+    return (
+        f"PartitionName={group.partition} Nodes={group.hostlist} MaxTime=7-00:00:00 "
+        f"DefaultTime=1:00:00 DefMemPerCPU=1000 State=UP{default}"
+    )
+
+
+def gres_conf(cluster: Cluster) -> str:
+    """Pretended GPUs: Slurm only asks that the files exist and are character devices."""
+    lines = ["AutoDetect=off"]
+    for group in cluster.groups:
+        if group.gpus:
+            files = f"{cluster.root}/gpu[0-{group.gpus - 1}]"
+            lines.append(f"NodeName={group.hostlist} Name=gpu Type={group.gpu} File={files}")
+    return "\n".join(lines) + "\n"
+
+
+def slurmdbd_conf(cluster: Cluster) -> str:
+    """The accounting daemon's configuration; its database listens on 127.0.0.1 alone."""
+    return "\n".join(
+        [
+            "AuthType=auth/munge",
+            f"AuthInfo=socket={cluster.root}/munge/socket",
+            "DbdHost=localhost",
+            "DbdAddr=127.0.0.1",
+            f"DbdPort={cluster.base_port + 1}",
+            "SlurmUser=root",
+            f"PidFile={cluster.root}/slurmdbd.pid",
+            f"LogFile={cluster.root}/slurmdbd.log",
+            "StorageType=accounting_storage/mysql",
+            "StorageHost=127.0.0.1",
+            f"StoragePort={cluster.base_port + 2}",
+            "StorageUser=slurm",
+            "StoragePass=slurm",
+            "StorageLoc=slurm_acct_db",
+            "",
+        ]
+    )
+
+
+def main() -> int:
+    """Start or stop a cluster by hand."""
+    parser = argparse.ArgumentParser(description="a Slurm like M3 on this machine")
+    parser.add_argument("action", choices=("start", "stop"))
+    parser.add_argument("root", type=Path, help="the folder that holds all of its state")
+    parser.add_argument("--accounting", action="store_true", help="with slurmdbd and sacct")
+    args = parser.parse_args()
+    if args.action == "stop":
+        stop(args.root)
+        return 0
+    if reason := missing(args.accounting):
+        print(reason, file=sys.stderr)
+        return 2
+    cluster, _ = start(Cluster(root=args.root.absolute(), accounting=args.accounting), owned=False)
+    print(f"export SLURM_CONF={cluster.conf}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
