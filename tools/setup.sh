@@ -174,8 +174,9 @@ ensure_environment() {
         "$python" -m venv .venv
     fi
     say "installing Python packages into .venv"
-    pip_install 'pip>=25.1' 'hatchling>=1.27'
-    pip_install --no-build-isolation --editable . --group dev
+    # Dependency groups need a newer pip than the one that comes with older Pythons.
+    pip_install pip
+    pip_install --editable . --group dev
     stamp >.venv/setup-stamp
 }
 
