@@ -1,0 +1,84 @@
+"""The user's configuration, merged over the defaults and checked: in a mapping, out `Settings`.
+
+Checking is done here, from the types in :mod:`relion_dispatch.pipeline.options`, and not by
+jsonschema: it takes 2 ms instead of 110 at every start of Snakemake, reports everything that is
+wrong at once, and in the user's words. The JSON schema in ``workflow/schemas`` is made from the
+same types and accepts the same values; editors use it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, cast
+
+from relion_dispatch.errors import InputError
+from relion_dispatch.pipeline import consistency, values
+from relion_dispatch.pipeline.options import Settings
+from relion_dispatch.resources import workflow_dir
+
+Config = Mapping[str, Any]
+
+
+def load(
+    config: Config, *, defaults: Path | None = None, source: str = "the configuration"
+) -> Settings:
+    """Merge a user's configuration over the defaults and check every value.
+
+    Parameters
+    ----------
+    config
+        The user's options; what is missing comes from the defaults.
+    defaults
+        The file with all defaults; None for the one of the workflow.
+    source
+        Where ``config`` comes from, for the messages.
+
+    Raises
+    ------
+    InputError
+        When an option is unknown, of the wrong type, out of range or at odds with another; the
+        message lists everything that is wrong, one problem a line.
+    """
+    merged = merge(read(defaults or workflow_dir() / "config" / "config.yaml"), config)
+    problems: list[str] = []
+    settings = cast("Settings", values.check_block(Settings, merged, "", problems))
+    if not problems:
+        problems = list(consistency.problems(settings))
+    if problems:
+        raise InputError("\n".join(f"{source}: {problem}" for problem in problems))
+    return settings
+
+
+def read(path: Path) -> Config:
+    """Read a configuration file.
+
+    Raises
+    ------
+    InputError
+        When it cannot be read, is no YAML (with the line) or holds no options.
+    """
+    import yaml
+
+    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # the C one is ten times as fast
+    try:
+        content = yaml.load(path.read_text(encoding="utf-8"), Loader=loader)  # noqa: S506 (both are safe)
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read: {error.strerror}") from error
+    except yaml.YAMLError as error:
+        raise InputError(f"{path}: no valid YAML: {error}") from error
+    if not isinstance(content, dict):
+        raise InputError(f"{path}: holds no options, each as 'name: value'")
+    return content
+
+
+def merge(defaults: Config, config: Config) -> dict[str, Any]:
+    """Lay a configuration over defaults, block by block; an empty block changes nothing."""
+    merged = dict(defaults)
+    for name, value in config.items():
+        default = merged.get(name)
+        if isinstance(default, Mapping) and (value is None or isinstance(value, Mapping)):
+            merged[name] = merge(default, value or {})
+        else:
+            merged[name] = value
+    return merged
