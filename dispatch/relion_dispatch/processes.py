@@ -27,6 +27,8 @@ def run(
     env: Mapping[str, str] | None = None,
     input_text: str | None = None,
     error: type[DispatchError] = InputError,
+    shielded: bool = False,
+    pass_fds: Sequence[int] = (),
 ) -> Completed:
     """Run a program and wait for it.
 
@@ -40,6 +42,10 @@ def run(
         Working directory, whole environment, text for standard input.
     error
         The error class for a program that is missing or too slow.
+    shielded
+        Run it in a session of its own, out of reach of a Ctrl-C typed at our terminal.
+    pass_fds
+        File descriptors of ours that it keeps open.
 
     Returns
     -------
@@ -61,6 +67,8 @@ def run(
             capture_output=True,
             timeout=timeout_s,
             check=False,
+            start_new_session=shielded,
+            pass_fds=pass_fds,
             encoding="utf-8",
             errors="surrogateescape",
         )
