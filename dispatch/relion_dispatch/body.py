@@ -1,0 +1,155 @@
+"""The shell lines that run a job: markers, exit code and reason included.
+
+RELION's GUI learns how a job ended from files in the job's directory alone. The lines here see to
+it that there always is one, whatever becomes of the programs.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from shlex import quote
+
+#: Lines that end a job: reason into run.err, marker for the GUI, exit code into a file.
+_EXIT = """\
+relion_dispatch_exit() {{
+  local code=$? command=$BASH_COMMAND job={job} exit_file={exit_file} reason=failed
+  trap - EXIT
+  set +e
+  if [ "$code" = 0 ] && [ -e "${{job}}RELION_JOB_EXIT_FAILURE" ]; then
+    code=1 command="a program of the job"
+  fi
+  case $code in
+    126 | 127) reason="a program is missing or cannot be run" ;;
+    137) reason="killed, perhaps for want of memory" ;;
+    130 | 143) reason="cancelled, or out of time" ;;
+  esac
+  if [ "$code" != 0 ]; then
+    echo "relion-dispatch: exit code $code ($reason) at: $command" >&2
+    rm -f "${{job}}RELION_JOB_EXIT_SUCCESS"
+    [ -e "${{job}}RELION_JOB_EXIT_ABORTED" ] || : >"${{job}}RELION_JOB_EXIT_FAILURE"
+  elif ! [ -e "${{job}}RELION_JOB_EXIT_ABORTED" ]; then
+    : >"${{job}}RELION_JOB_EXIT_SUCCESS"
+  fi
+  echo "relion-dispatch: exit code $code after $SECONDS s"
+  echo "$code" >"$exit_file.new" && mv -f "$exit_file.new" "$exit_file"
+  exit "$code"
+}}
+trap relion_dispatch_exit EXIT
+trap 'exit 130' INT
+trap 'exit 143' TERM
+"""
+
+_NEED = """\
+programs="{programs}"
+for program in $programs; do
+  command -v "$program" >/dev/null || {{
+    echo "relion-dispatch: $program is not on PATH: install it or load its module" >&2
+    exit 127
+  }}
+done
+"""
+
+_INFO = """\
+echo "relion-dispatch: {job_type} on $(hostname), $(date '+%F %T'), {summary}"
+nvidia-smi -L 2>/dev/null || echo "GPUs: ${{CUDA_VISIBLE_DEVICES:-none}}"
+"""
+
+_HOSTS = """\
+hosts=$({command} | awk '{{printf "%s%s:%d", sep, $1, NR == 1 ? {first} : {others}; sep = ","}}')
+"""
+
+_WHICH = re.compile(r"(?:`|\$\()\s*(?:\S*/)?which\s+([\w.+-]+)\s*[`)]")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Script:
+    """What the lines are made of.
+
+    Attributes
+    ----------
+    job_dir
+        The job's directory with a slash at its end; empty for the project's own.
+    outfile, errfile, exit_file
+        Where output, errors and exit code go.
+    commands
+        The finished commands, a shell line each.
+    job_type, summary
+        Shown in the output.
+    modules, setup, environment
+        Loaded, run and exported first.
+    hosts_command, ranks_on
+        For several nodes: what lists them, and how many ranks each gets.
+    info
+        Whether host, GPUs and modules are shown in the output.
+    """
+
+    job_dir: str
+    outfile: str
+    errfile: str
+    exit_file: str
+    commands: Sequence[str]
+    job_type: str = ""
+    summary: str = ""
+    modules: Sequence[str] = ()
+    setup: Sequence[str] = ()
+    environment: Mapping[str, str] = field(default_factory=dict)
+    hosts_command: str = ""
+    ranks_on: Sequence[int] = (1,)
+    info: bool = False
+
+
+def body(script: Script) -> str:
+    """Return the lines that run a job here and now, for bash.
+
+    They append to the output files, remove a former run's exit markers, stop at the first command
+    that fails, and leave by ``exit``, with the failing command's code.
+    """
+    return "".join([_start(script), *_environment(script), *_info(script), *_commands(script)])
+
+
+def _start(script: Script) -> str:
+    job, exit_file = quote(script.job_dir), quote(script.exit_file)
+    folders = sorted({quote(_folder(f)) for f in (script.outfile, script.errfile, script.exit_file)})
+    return (
+        "set +u -eo pipefail\n"
+        f"mkdir -p {' '.join(folders)}\n"
+        f"rm -f {job}RELION_JOB_EXIT_* {exit_file}\n"
+        f"exec >>{quote(script.outfile)} 2>>{quote(script.errfile)}\n"
+        + _EXIT.format(job=job, exit_file=exit_file)
+    )
+
+
+def _folder(path: str) -> str:
+    return path.rpartition("/")[0] or "."
+
+
+def _environment(script: Script) -> Iterable[str]:
+    if script.environment:
+        pairs = " ".join(f"{name}={quote(value)}" for name, value in script.environment.items())
+        yield f"export {pairs}\n"
+    yield from (f"module load {quote(module)}\n" for module in script.modules)
+    yield from (f"{line}\n" for line in script.setup)
+
+
+def _info(script: Script) -> Iterable[str]:
+    if script.info:
+        yield _INFO.format(job_type=script.job_type, summary=script.summary)
+    if script.info and script.modules:
+        yield "module list 2>&1\n"
+
+
+def _commands(script: Script) -> Iterable[str]:
+    programs = sorted({name for line in script.commands for name in _WHICH.findall(line)})
+    if len(script.ranks_on) > 1:
+        first, others = script.ranks_on[:2]
+        yield _HOSTS.format(command=script.hosts_command, first=first, others=others)
+    if programs:
+        yield _NEED.format(programs=" ".join(programs))
+    yield from (f"{_stopping(line)}\n" for line in script.commands)
+
+
+def _stopping(line: str) -> str:
+    """Let a list of commands end the job when any of them fails: ``set -e`` sees only the last."""
+    return f"{line} || exit" if "&&" in line and "#" not in line else line

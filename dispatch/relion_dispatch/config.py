@@ -1,0 +1,223 @@
+"""The cluster and job-type files: read, checked, and laid over each other.
+
+Built-in defaults <- profile <- site file <- project. Every layer is checked by itself, so that a
+fault is named with its own file and line.
+"""
+
+from __future__ import annotations
+
+import json
+import typing
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from relion_dispatch import jobtypes, schema
+from relion_dispatch.cluster import Cluster
+from relion_dispatch.errors import InputError
+from relion_dispatch.jobtypes import JobType
+
+#: Names of a cluster file inside a profile's folder, best first.
+FILE_NAMES = ("dispatch.yaml", "dispatch.yml", "dispatch.json", "dispatch_config.json")
+
+DEFAULTS = Path(__file__).parent / "defaults" / "dispatch.yaml"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClusterFile:
+    """The whole of a cluster file.
+
+    Attributes
+    ----------
+    cluster
+        The partitions and how jobs get there.
+    job_types
+        The hierarchy of job types, in the order in which they are looked through.
+    """
+
+    cluster: Cluster = field(default_factory=Cluster)
+    job_types: Mapping[str, JobType] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Source:
+    """A file as read: where it is, its text, and what it holds.
+
+    Attributes
+    ----------
+    older
+        It is in the older dispatcher's format: nothing but job types. It stands alone, without
+        the shipped job types, as it always did.
+    """
+
+    path: Path
+    text: str
+    data: Mapping[str, Any]
+    older: bool = False
+
+
+def read(path: Path) -> Source:
+    """Read and check a YAML or JSON file.
+
+    Raises
+    ------
+    InputError
+        When it cannot be read, is no mapping, or holds an unknown key or a value of a wrong kind;
+        the message names the file, the line and the nearest valid key.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: cannot be read: {error}") from None
+    data = _parse(path, text)
+    if not isinstance(data, Mapping):
+        raise InputError(f"{path}: expected a mapping of cluster and job_types")
+    older = _is_older(data)
+    source = Source(path=path, text=text, data={"job_types": data} if older else data, older=older)
+    _checked(source)
+    return source
+
+
+def layer(sources: Sequence[Source]) -> ClusterFile:
+    """Lay files over each other, the strongest last.
+
+    Job types of a stronger file are looked through before those of a weaker one; a type that both
+    have keeps the weaker one's place and takes the stronger one's keys. A file in the older format
+    replaces all job types below it.
+
+    Raises
+    ------
+    InputError
+        When job types inherit from missing types or in a circle.
+    """
+    merged: Mapping[str, Any] = {}
+    for source in sources:
+        below = {**merged, "job_types": {}} if source.older else merged
+        merged = merge(below, source.data)
+    if sources and sources[-1].older:
+        merged = merge({"cluster": {"gpu_memory_model": "fmi"}}, merged)
+    last = sources[-1] if sources else Source(path=DEFAULTS, text="", data={})
+    result = schema.build(ClusterFile, merged, _complainer(last))
+    try:
+        jobtypes.check(result.job_types)
+    except InputError as error:
+        raise InputError(f"{last.path}: {error}") from None
+    return result
+
+
+@cache
+def defaults() -> Source:
+    """Return the shipped defaults."""
+    return read(DEFAULTS)
+
+
+def merge(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
+    """Lay one file's mappings over another's.
+
+    Parameters
+    ----------
+    below, above
+        Whole files; ``above`` wins. Mappings are merged key by key, anything else is replaced.
+    """
+    merged = {**below, **above}
+    types_below = below.get("job_types") or {}
+    types_above = above.get("job_types") or {}
+    if "cluster" in below and "cluster" in above:
+        merged["cluster"] = _deep(below["cluster"] or {}, above["cluster"] or {})
+    new = {name: each for name, each in types_above.items() if name not in types_below}
+    old = {
+        name: _deep(each, types_above[name]) if name in types_above else each
+        for name, each in types_below.items()
+    }
+    merged["job_types"] = {**new, **old}
+    return merged
+
+
+def schema_text() -> str:
+    """Return the JSON schema of a cluster file, as shipped."""
+    text = json.dumps(schema.json_schema(ClusterFile, title="relion-dispatch cluster file"), indent=2)
+    return text + "\n"
+
+
+def _deep(below: Any, above: Any) -> Any:
+    if not (isinstance(below, Mapping) and isinstance(above, Mapping)):
+        return above
+    return {
+        **below,
+        **{key: _deep(below[key], value) if key in below else value for key, value in above.items()},
+    }
+
+
+def _is_older(data: Mapping[str, Any]) -> bool:
+    """Tell the older format: at the top are job types, and no part of the newer one."""
+    return bool(data) and not any(key in data for key in schema.hints(ClusterFile)) and all(
+        key == schema.COMMENT or isinstance(value, Mapping) for key, value in data.items()
+    )
+
+
+def _checked(source: Source) -> None:
+    if source.older:
+        known = schema.hints(JobType)
+        used = {key for each in source.data["job_types"].values() for key in each}
+        if not used & set(known):
+            name = next(iter(source.data["job_types"]))
+            _complainer(source)(("job_types", name), schema.unknown(name, ["cluster", "job_types"]))
+    schema.build(ClusterFile, source.data, _complainer(source))
+
+
+def _parse(path: Path, text: str) -> object:
+    if path.suffix == ".json":
+        try:
+            return json.loads(text)
+        except json.JSONDecodeError as error:
+            raise InputError(f"{path}:{error.lineno}: not valid JSON: {error.msg}") from None
+    import yaml
+
+    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+    try:
+        return yaml.load(text, Loader=loader) or {}
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        line = f":{mark.line + 1}" if mark is not None else ""
+        problem = getattr(error, "problem", None) or str(error)
+        raise InputError(f"{path}{line}: not valid YAML: {problem}") from None
+
+
+def _complainer(source: Source) -> schema.Complain:
+    def complain(path: schema.Path, fault: str) -> typing.NoReturn:
+        keys = path[1:] if source.older else path
+        line = line_of(source.text, keys)
+        where = f"{source.path}:{line}" if line else str(source.path)
+        inside = f" (in {'.'.join(keys[:-1])})" if len(keys) > 1 else ""
+        raise InputError(f"{where}: {fault}{inside}")
+
+    return complain
+
+
+def line_of(text: str, keys: Sequence[str]) -> int | None:
+    """Return the line, counted from 1, on which the last of some nested keys stands.
+
+    Parameters
+    ----------
+    text
+        A YAML or JSON file.
+    keys
+        The keys from the top to the one looked for.
+    """
+    import yaml
+
+    try:
+        node = yaml.compose(text.replace("\t", " "), Loader=yaml.SafeLoader)
+    except yaml.YAMLError:
+        return None
+    line = None
+    for key in keys:
+        if not isinstance(node, yaml.MappingNode):
+            break
+        found = [(k, v) for k, v in node.value if str(k.value) == key]
+        if not found:
+            break
+        line, node = found[-1][0].start_mark.line + 1, found[-1][1]
+    return line

@@ -1,0 +1,147 @@
+"""What sizing and job types change in the commands; everything else stays byte for byte."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from relion_dispatch.cluster import Cluster
+from relion_dispatch.command import Command
+from relion_dispatch.jobtypes import Resolved
+from relion_dispatch.sizing import Size
+
+#: Options of launchers that say how many ranks run where: the engine's business. The others
+#: (``--mca …``, ``--oversubscribe``) are the user's and are kept.
+_PLACEMENT = frozenset(
+    "n np c host H hostfile machinefile default-hostfile npernode ppn N map-by rankfile".split()
+)
+_MPIRUN = re.compile(r"(?:\S*/)?(?:mpirun|mpiexec|orterun|prterun)[\w.]*")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Final:
+    """The finished commands.
+
+    Attributes
+    ----------
+    main
+        The one that the job is about.
+    lines
+        All of them.
+    notes
+        What was changed beyond numbers.
+    """
+
+    main: Command
+    lines: tuple[str, ...]
+    notes: tuple[str, ...]
+
+
+def final_commands(
+    commands: Sequence[Command], main: Command, resolved: Resolved, sized: Size, cluster: Cluster
+) -> Final:
+    """Return the commands as they will run: launcher, MPI version, threads, GPUs, site's options."""
+    edited = _arguments(main, resolved, sized)
+    notes = _notes(main, edited)
+    edited = _launched(edited, sized, cluster)
+    lines = [edited if each is main else _beside(each, sized, cluster) for each in commands]
+    return Final(main=edited, lines=tuple(str(each) for each in lines), notes=notes)
+
+
+def changes(resolved: Resolved) -> tuple[str, ...]:
+    """Return what each type of a chain changes, a sentence each, base first."""
+    found = []
+    for name, each in zip(resolved.chain, resolved.types, strict=True):
+        parts = [f"removes --{option}" for option in each.relion_remove_parameter]
+        parts += [f"adds --{k} {v}".strip() for k, v in each.relion_add_parameter.items()]
+        parts += [f"{key} = {value}" for key, value in each.job_parameters.items()]
+        parts += [f"ranks: {each.ranks}"] if each.ranks else []
+        parts += [f"gpu: {each.gpu}"] if each.gpu else []
+        found.append(f"{name}: {', '.join(parts) or 'nothing'}")
+    return tuple(found)
+
+
+def _arguments(command: Command, resolved: Resolved, sized: Size) -> Command:
+    if command.program is None:
+        return command
+    for each in resolved.types:
+        removed = [name for name in each.relion_remove_parameter if not _sized(name, resolved)]
+        command = command.without(*removed)
+        for name, value in each.relion_add_parameter.items():
+            if name != resolved.gpu_option or resolved.ranks is None:
+                command = command.with_option(name, value or None, raw=True)
+    return _gpus(_threads(command, resolved, sized), resolved, sized)
+
+
+def _sized(name: str, resolved: Resolved) -> bool:
+    """Whether the sizing sets an option, in place, so that removing it would only move it."""
+    return resolved.ranks is not None and (
+        (name == "j" and resolved.threads) or (name == resolved.gpu_option and resolved.gpu != "none")
+    )
+
+
+def _threads(command: Command, resolved: Resolved, sized: Size) -> Command:
+    """Set ``--j``; a shell variable that a user wrote is left to say the same."""
+    if resolved.ranks is None:
+        many = sized.cpus_per_task > 1
+        return command.with_option("j", str(sized.cpus_per_task)) if many else command
+    if not resolved.threads or (command.value("j") or "").startswith("$"):
+        return command
+    return command.with_option("j", str(sized.cpus_per_task))
+
+
+def _gpus(command: Command, resolved: Resolved, sized: Size) -> Command:
+    if resolved.ranks is None:
+        return command
+    name, wanted = resolved.gpu_option, sized.gpu_map
+    if wanted is None:
+        return command.without(name)
+    if command.has(name) and (command.value(name) or "") == wanted:
+        return command
+    raw = '""' if not wanted else f'"{wanted}"' if ":" in wanted else wanted
+    return command.with_option(name, raw, raw=True)
+
+
+def _launched(command: Command, sized: Size, cluster: Cluster) -> Command:
+    """Start the ranks: the MPI version with a launcher, or the plain program without one."""
+    parallel = sized.ntasks > 1 and command.relion
+    if not command.relion:
+        return command
+    command = command.with_program_mpi(parallel)
+    if not parallel:
+        return command.without_launcher()
+    return command.with_launcher(_launcher(command, sized, cluster))
+
+
+def _launcher(command: Command, sized: Size, cluster: Cluster) -> str:
+    template = cluster.launcher if sized.nodes == 1 else cluster.multinode_launcher
+    words = template.format(
+        ntasks=sized.ntasks, cpus_per_task=sized.cpus_per_task, nodes=sized.nodes, hosts="$hosts"
+    )
+    return " ".join([words, *_kept(command.launcher)])
+
+
+def _kept(words: Sequence[str]) -> list[str]:
+    """Return a user's own options of ``mpirun``, without those about placement."""
+    starts = [at for at, word in enumerate(words) if _MPIRUN.fullmatch(word)]
+    kept: list[str] = []
+    skip = not starts
+    for word in words[starts[-1] + 1 :] if starts else ():
+        if word.startswith("-"):
+            skip = word.lstrip("-").partition("=")[0] in _PLACEMENT
+        if not skip:
+            kept.append(word)
+    return kept
+
+
+def _beside(command: Command, sized: Size, cluster: Cluster) -> Command:
+    """Return a job's other command: in parallel only where it was written so."""
+    return _launched(command, sized, cluster) if command.mpi else command
+
+
+def _notes(before: Command, after: Command) -> tuple[str, ...]:
+    gone = sorted(set(before.names) - set(after.names))
+    new = sorted(set(after.names) - set(before.names))
+    notes = [f"Option --{name} was removed." for name in gone]
+    return (*notes, *(f"Option --{name} was added." for name in new))

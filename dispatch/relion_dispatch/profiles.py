@@ -1,0 +1,196 @@
+"""Profiles: folders that hold Snakemake's settings, a cluster file and templates."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from relion_dispatch import config, machine
+from relion_dispatch.cluster import Cluster
+from relion_dispatch.errors import InputError
+from relion_dispatch.jobtypes import JobType, Resolved
+
+#: Names of template folders inside a profile's folder.
+TEMPLATE_FOLDERS = ("templates", "job_template")
+
+#: The shipped templates.
+TEMPLATES = Path(__file__).parent / "templates"
+
+#: Names the profile where the command line does not.
+VARIABLE = "RELION_DISPATCH_PROFILE"
+
+#: Names a site's own cluster file, laid over every profile.
+SITE_VARIABLE = "RELION_DISPATCH_SITE"
+
+_SNAKEMAKE_FILES = ("config.yaml", "profile.yaml")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Profile:
+    """Where and how jobs run.
+
+    Attributes
+    ----------
+    name, path
+        The name it was asked for by, and its folder (or cluster file).
+    files
+        The cluster files it was laid together from, the strongest last.
+    cluster, job_types
+        What they say.
+    template_dirs
+        Folders of templates, the first that has one wins.
+    """
+
+    name: str
+    path: Path
+    files: tuple[Path, ...]
+    cluster: Cluster
+    job_types: Mapping[str, JobType]
+    template_dirs: tuple[Path, ...]
+
+    def template_for(self, resolved: Resolved) -> str:
+        """Return the template's file name: of the nearest type in the chain that has one.
+
+        Raises
+        ------
+        InputError
+            When none of the chain's types has one.
+        """
+        types = zip(reversed(resolved.chain), reversed(resolved.types), strict=True)
+        names = [f"{each.template or name}.sh.j2" for name, each in types]
+        for name in names:
+            if any((folder / name).is_file() for folder in self.template_dirs):
+                return name
+        looked = ", ".join(map(str, self.template_dirs))
+        raise InputError(f"no template {' or '.join(names)} for {resolved.name} in {looked}")
+
+
+def load_profile(name: str | os.PathLike[str] | None = None, *, project: Path = Path()) -> Profile:
+    """Read a profile.
+
+    Parameters
+    ----------
+    name
+        Name or path; without it that of ``$RELION_DISPATCH_PROFILE``.
+    project
+        Project directory: its own ``dispatch.yaml``, if any, is laid on top.
+
+    Raises
+    ------
+    InputError
+        When there is no such profile, or a file of it is wrong.
+    """
+    given = os.fspath(name) if name else os.environ.get(VARIABLE, "")
+    if not given:
+        raise InputError(
+            f"which profile? Give --profile or set ${VARIABLE}; known are {', '.join(names())}"
+        )
+    path = find(given)
+    sources = list(_sources(path, project))
+    loaded = config.layer(sources)
+    return Profile(
+        name=given,
+        path=path,
+        files=tuple(source.path for source in sources),
+        cluster=machine.resolved(loaded.cluster),
+        job_types=loaded.job_types,
+        template_dirs=_template_dirs(path),
+    )
+
+
+def shipped_job_types() -> Mapping[str, JobType]:
+    """Return the job types of the shipped defaults."""
+    return config.layer([config.defaults()]).job_types
+
+
+def find(name: str) -> Path:
+    """Return the folder (or cluster file) of a profile.
+
+    A path as it is, then Snakemake's places (the user's and the site's configuration), then the
+    profiles shipped with the package.
+
+    Raises
+    ------
+    InputError
+        When there is none.
+    """
+    for place in _places(name):
+        if cluster_file(place) is not None or _is_snakemake_profile(place):
+            return place
+    raise InputError(
+        f"no profile '{name}': looked for {', '.join(map(str, _places(name)))};"
+        f" shipped are {', '.join(shipped())}"
+    )
+
+
+def names() -> tuple[str, ...]:
+    """Return the names of all profiles that can be found by name."""
+    found: dict[str, None] = {}
+    for folder in (*_config_dirs(), _shipped_dir()):
+        if folder.is_dir():
+            found.update(dict.fromkeys(sorted(p.name for p in folder.iterdir() if cluster_file(p))))
+    return tuple(found)
+
+
+def shipped() -> tuple[str, ...]:
+    """Return the names of the shipped profiles."""
+    return tuple(sorted(p.name for p in _shipped_dir().iterdir() if cluster_file(p)))
+
+
+def cluster_file(place: Path) -> Path | None:
+    """Return the cluster file of a profile's folder, or of a site of the older dispatcher."""
+    if place.is_file():
+        return place
+    for folder in (place, place / "config"):
+        for name in config.FILE_NAMES:
+            if (folder / name).is_file():
+                return folder / name
+    return None
+
+
+def _is_snakemake_profile(place: Path) -> bool:
+    return any((place / name).is_file() for name in _SNAKEMAKE_FILES)
+
+
+def _places(name: str) -> list[Path]:
+    path = Path(name).expanduser()
+    if path.is_absolute() or len(path.parts) > 1:
+        return [path]
+    return [path, *(folder / name for folder in _config_dirs()), _shipped_dir() / name]
+
+
+def _config_dirs() -> list[Path]:
+    """Return Snakemake's own places for profiles, in its order."""
+    home = Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config")
+    sites = os.environ.get("XDG_CONFIG_DIRS") or "/etc/xdg"
+    return [home / "snakemake", *(Path(site) / "snakemake" for site in sites.split(os.pathsep))]
+
+
+def _shipped_dir() -> Path:
+    from relion_dispatch.resources import workflow_dir
+
+    return workflow_dir() / "profiles"
+
+
+def _sources(path: Path, project: Path) -> Iterator[config.Source]:
+    yield config.defaults()
+    own = cluster_file(path)
+    if own is None:
+        raise InputError(
+            f"profile {path} has no cluster file; it needs one of {', '.join(config.FILE_NAMES)}"
+        )
+    yield config.read(own)
+    site = os.environ.get(SITE_VARIABLE)
+    if site:
+        yield config.read(Path(site))
+    of_project = project / config.FILE_NAMES[0]
+    if of_project.is_file() and of_project.resolve() != own.resolve():
+        yield config.read(of_project)
+
+
+def _template_dirs(path: Path) -> tuple[Path, ...]:
+    folder = path.parent if path.is_file() else path
+    own = (folder / name for name in TEMPLATE_FOLDERS)
+    return (*(each.resolve() for each in own if each.is_dir()), TEMPLATES)

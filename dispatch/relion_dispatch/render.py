@@ -1,0 +1,115 @@
+"""Submission scripts from jinja2 templates; the only place that knows jinja2."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from relion_dispatch.errors import InputError
+
+if TYPE_CHECKING:
+    from relion_dispatch.plan import Plan
+
+
+def render(plan: Plan) -> str:
+    """Render a plan's template.
+
+    Templates see one variable, ``job``: everything in `variables`. They are looked for in the
+    profile's folder first, then among the shipped ones, also those that they extend.
+
+    Raises
+    ------
+    InputError
+        When the template is missing, is not valid, or uses a variable that does not exist; the
+        message names template and line.
+    """
+    import jinja2
+
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader([str(folder) for folder in plan.template_dirs]),
+        trim_blocks=True,
+        keep_trailing_newline=True,
+        undefined=jinja2.StrictUndefined,
+        autoescape=False,  # noqa: S701 - shell scripts, not web pages
+        auto_reload=False,
+    )
+    environment.filters["sbatch"] = sbatch_word
+    try:
+        return environment.get_template(plan.template).render(job=variables(plan))
+    except jinja2.TemplateSyntaxError as error:
+        raise InputError(f"{error.filename or error.name}:{error.lineno}: {error.message}") from None
+    except jinja2.TemplateNotFound as error:
+        looked = ", ".join(map(str, plan.template_dirs))
+        raise InputError(f"no template {error.name} in {looked}") from None
+    except jinja2.TemplateError as error:
+        _complain(plan.template_dirs, error)
+
+
+def variables(plan: Plan) -> dict[str, Any]:
+    """Return what templates see as ``job``.
+
+    The names of the older dispatcher (``command``, ``arguments``, ``parameters``,
+    ``pre_commands``, ``post_commands``, ``nproc``, ``nthread``, ``ngpu``, ``mem``, …) stand beside
+    the plan's own.
+    """
+    at = plan.commands.index(plan.command)
+    job: dict[str, Any] = {
+        name: value for name, value in plan.parameters.items() if value not in ("auto", None)
+    }
+    job.update(
+        {name: value for name, value in vars(plan).items() if name not in ("script", "parameters")}
+    )
+    job.update(
+        command=plan.main.program or "",
+        arguments=plan.main.arguments.strip(),
+        parameters={name: plan.main.value(name) for name in plan.main.names},
+        pre_commands=list(plan.commands[:at]),
+        post_commands=list(plan.commands[at + 1 :]),
+        final_command=plan.command,
+        body=plan.body.rstrip("\n"),
+        nodes=plan.nodes,
+        ntasks_per_node=plan.ntasks_per_node,
+        gpus=plan.gpus,
+        nproc=plan.ntasks,
+        nthread=plan.cpus_per_task,
+        time=clock(plan.runtime_min),
+    )
+    job.setdefault("mem", f"{plan.mem_mb}M")
+    if plan.gpus_per_node:
+        job["ngpu"] = plan.gpus_per_node
+    return job
+
+
+def clock(runtime_min: int | None) -> str:
+    """Return minutes as schedulers write them, e.g. 01:00:00 or 2-00:00:00; empty for None."""
+    if runtime_min is None:
+        return ""
+    days, rest = divmod(runtime_min, 24 * 60)
+    return f"{f'{days}-' if days else ''}{rest // 60:02d}:{rest % 60:02d}:00"
+
+
+def sbatch_word(text: str) -> str:
+    """Quote a value of an ``#SBATCH`` line: spaces, quotes, and ``%``, which Slurm expands."""
+    text = str(text).replace("%", "%%")
+    if not any(character in text for character in " \t\"'\\#$"):
+        return text
+    escaped = text.replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{escaped}"'
+
+
+def _complain(folders: tuple[Path, ...], error: Exception) -> NoReturn:
+    """Say in which template, and on which of its lines, rendering failed."""
+    place = ""
+    traceback = error.__traceback__
+    while traceback is not None:
+        file = traceback.tb_frame.f_code.co_filename
+        if any(Path(file).is_relative_to(folder) for folder in folders):
+            place = f"{file}:{traceback.tb_lineno}: "
+        traceback = traceback.tb_next
+    raise InputError(f"{place}{error}") from None
+
+
+def shown(job: Mapping[str, Any]) -> str:
+    """Return the names that templates may use, for documentation and messages."""
+    return ", ".join(sorted(job))
