@@ -204,7 +204,6 @@ class ReferencePicking:
     angular_sampling: Positive
     inverted_contrast: bool
     ctf_corrected: bool
-    ignore_first_ctf_peak: bool
     threshold: float
     min_distance: Auto | Positive
     max_stddev_noise: float
@@ -267,7 +266,6 @@ class Class2D:
     resolution_limit: Positive | None
     zero_mask: bool
     center_classes: bool
-    ignore_first_ctf_peak: bool
     max_significants: Count | None
     extra_arguments: str
 
@@ -318,7 +316,6 @@ class InitialModel:
     classes: Count
     in_c1: Auto | bool
     flatten_solvent: bool
-    ignore_first_ctf_peak: bool
     max_significants: Count | None
     sgd: Sgd
     vdam: Vdam
@@ -343,7 +340,6 @@ class Class3D:
     mask: str | None
     zero_mask: bool
     padding: Padding
-    ignore_first_ctf_peak: bool
     blush: bool
     max_significants: Count | None
     extra_arguments: str
@@ -382,7 +378,6 @@ class Refine3D:
     padding: Padding
     join_halves_below: Positive
     finer_faster: bool
-    ignore_first_ctf_peak: bool
     absolute_greyscale: bool
     blush: bool
     max_significants: Count | None
@@ -499,6 +494,7 @@ class Settings:
     first_job: Annotated[int, Range(ge=1, le=900)]
     seed: Annotated[int, Range(ge=0, le=1_000_000)]
     float16: bool
+    ignore_first_ctf_peak: bool
     motion_correction: MotionCorrection
     ctf: Ctf
     picking: Picking

@@ -1,8 +1,8 @@
 """The user's configuration, merged over the defaults and checked: in a mapping, out `Settings`.
 
 Checking is done here, from the types in :mod:`relion_dispatch.pipeline.options`, and not by
-jsonschema: it takes 2 ms instead of 110 at every start of Snakemake, reports everything that is
-wrong at once, and in the user's words. The JSON schema in ``workflow/schemas`` is made from the
+jsonschema, whose import alone would slow every start of Snakemake: everything that is wrong is
+reported at once, in the user's words. The JSON schema in ``workflow/schemas`` is made from the
 same types and accepts the same values; editors use it.
 """
 
