@@ -33,7 +33,7 @@ def class2d(settings: Settings, version: Version, *, particles: str, out: str) -
             *reading(settings.compute),
             "--pad 2",  # RELION always pads in 2D: it was seen to classify badly without
             "--ctf",
-            option("--ctf_intact_first_peak", options.ignore_first_ctf_peak),
+            option("--ctf_intact_first_peak", settings.ignore_first_ctf_peak),
             option("--tau2_fudge", options.tau_fudge),
             option("--particle_diameter", settings.sample.particle_diameter),
             option("--K", options.classes),
@@ -114,7 +114,7 @@ def initial_model(
         *(_vdam(settings) if version.vdam else _sgd(settings)),
         option("--i", particles),
         "--ctf",
-        option("--ctf_intact_first_peak", options.ignore_first_ctf_peak),
+        option("--ctf_intact_first_peak", settings.ignore_first_ctf_peak),
         option("--K", options.classes),
         option("--sym", "C1" if runs_in_c1(settings, version) else settings.sample.symmetry),
         option("--flatten_solvent", options.flatten_solvent),
@@ -235,9 +235,7 @@ def class3d(
             option("--ini_high", options.ini_high),
             *reading(settings.compute),
             *padding(version, options.padding),
-            *ctf_options(
-                version, corrected=corrected, ignore_first_peak=options.ignore_first_ctf_peak
-            ),
+            *ctf_options(settings, version, corrected=corrected),
             option("--iter", options.iterations),
             option("--tau2_fudge", options.tau_fudge),
             option("--particle_diameter", settings.sample.particle_diameter),
@@ -279,14 +277,14 @@ def reference_options(version: Version, reference: str, *, absolute_greyscale: b
     )
 
 
-def ctf_options(version: Version, *, corrected: bool, ignore_first_peak: bool) -> Parts:
+def ctf_options(settings: Settings, version: Version, *, corrected: bool) -> Parts:
     """Write CTF correction; RELION 4.0 turned round what it assumes of the reference."""
     assumed = version.assumes_corrected_references
     return (
         "--ctf",
         option("--ctf_corrected_ref", corrected and not assumed),
         option("--ctf_uncorrected_ref", not corrected and assumed),
-        option("--ctf_intact_first_peak", ignore_first_peak),
+        option("--ctf_intact_first_peak", settings.ignore_first_ctf_peak),
     )
 
 

@@ -142,7 +142,7 @@ def _frames_per_spectrum(settings: Settings) -> int | None:
     motion, per_frame = settings.motion_correction, settings.dose.per_frame
     if motion.program != "own" or not motion.power_spectra or per_frame is None:
         return None
-    return max(1, round(motion.power_spectra_dose / per_frame))
+    return max(1, int(motion.power_spectra_dose / per_frame + 0.5))
 
 
 def uses_power_spectra(settings: Settings) -> bool:
@@ -268,7 +268,7 @@ def _references(settings: Settings) -> tuple[str | None, ...]:
         option("--healpix_order", order if refs.is_map else None),
         option("--invert", refs.inverted_contrast),
         option("--ctf", refs.ctf_corrected),
-        option("--ctf_intact_first_peak", refs.ctf_corrected and refs.ignore_first_ctf_peak),
+        option("--ctf_intact_first_peak", refs.ctf_corrected and settings.ignore_first_ctf_peak),
         option("--ang", refs.angular_sampling),
         option("--shrink", refs.shrink),
         option("--lowpass", refs.lowpass),

@@ -101,11 +101,7 @@ def _refine(
         *padding(version, options.padding),
         option("--auto_ignore_angles", options.finer_faster),
         option("--auto_resol_angles", options.finer_faster),
-        *ctf_options(
-            version,
-            corrected=_reference_is_corrected(settings),
-            ignore_first_peak=options.ignore_first_ctf_peak,
-        ),
+        *ctf_options(settings, version, corrected=_reference_is_corrected(settings)),
         option("--particle_diameter", settings.sample.particle_diameter),
         "--flatten_solvent",
         option("--zero_mask", options.zero_mask),
