@@ -10,7 +10,6 @@
 # to build .venv with; the default is the first on PATH that is new enough.
 
 set -euo pipefail
-LOG=${TMPDIR:-/tmp}/relion-dispatch-setup-$(id -u).log
 exec </dev/null
 cd "$(dirname "$0")/.."
 
@@ -41,6 +40,35 @@ missing_packages() {
     done | sort -u
 }
 
+# The first Python on PATH that is new enough and can make an environment with pip in it.
+find_python() {
+    local candidate
+    local -a candidates=(python3 python3.13 python3.12 python3.11 /usr/bin/python3)
+    [ -n "${PYTHON:-}" ] && candidates=("$PYTHON")
+    for candidate in "${candidates[@]}"; do
+        if "$candidate" -c 'import ensurepip, sys, venv; sys.exit(sys.version_info < (3, 11))' \
+            2>/dev/null; then
+            command -v "$candidate"
+            return
+        fi
+    done
+    return 1
+}
+
+stamp() {
+    printf '%s\n' "$PWD"
+    cat "${STAMPED_FILES[@]}" | sha256sum
+}
+
+up_to_date() {
+    [ -x .venv/bin/python ] && [ "$(stamp)" = "$(cat .venv/setup-stamp 2>/dev/null)" ]
+}
+
+# Debian keeps what it takes to make an environment in a package of its own.
+missing_python_package() {
+    up_to_date || [ -n "${PYTHON:-}" ] || find_python >/dev/null || echo python3-venv
+}
+
 give_up_on_packages() {
     local reason=$1
     shift
@@ -51,6 +79,13 @@ give_up_on_packages() {
         printf 'setup: elsewhere install the same programs, or load their modules, so that they are\n'
         printf 'setup: on PATH. Then run the same command again.\n'
     } >&2
+    exit 1
+}
+
+give_up_on_python() {
+    say "Python 3.11 or newer with its venv and ensurepip modules is needed; ${PYTHON:-python3} is not."
+    say "On Debian 12 or newer type as root: apt-get update && apt-get install python3-venv"
+    say "Elsewhere name another one: make PYTHON=/path/to/python3.12"
     exit 1
 }
 
@@ -74,8 +109,7 @@ hold_services() {
 }
 
 apt_get() {
-    as_root env DEBIAN_FRONTEND=noninteractive apt-get -q -y -o DPkg::Lock::Timeout=300 "$@" \
-        >>"$LOG" 2>&1
+    as_root env DEBIAN_FRONTEND=noninteractive apt-get -q -y -o DPkg::Lock::Timeout=300 "$@"
 }
 
 # Installs Debian packages, and leaves it to the caller to see whether that was any use: a package
@@ -83,10 +117,17 @@ apt_get() {
 install_packages() {
     say "installing Debian packages: $*"
     hold_services
+    local log
+    log=$(mktemp)
     # Package lists may be absent or old; fetching them takes longer than trying without.
-    apt_get install --no-install-recommends "$@" ||
-        { apt_get update && apt_get install --no-install-recommends "$@"; } ||
-        say "apt-get reported errors; all it said is in $LOG"
+    if {
+        apt_get install --no-install-recommends "$@" ||
+            { apt_get update && apt_get install --no-install-recommends "$@"; }
+    } >"$log" 2>&1; then
+        rm -f "$log"
+    else
+        say "apt-get reported errors; all it said is in $log"
+    fi
 }
 
 # Why packages cannot be installed here; nothing where they can.
@@ -98,10 +139,13 @@ obstacle() {
     fi
 }
 
-# Sees to the programs of the given program:package pairs.
+# Sees to the programs of the given program:package pairs, and to a Python where Debian has one.
 ensure_programs() {
     local -a packages
-    mapfile -t packages < <(missing_packages "$@")
+    mapfile -t packages < <(
+        missing_packages "$@"
+        ! command -v apt-get >/dev/null || missing_python_package
+    )
     [ ${#packages[@]} -gt 0 ] || return 0
     local reason
     reason=$(obstacle)
@@ -110,44 +154,6 @@ ensure_programs() {
     hash -r
     mapfile -t packages < <(missing_packages "$@")
     [ ${#packages[@]} -eq 0 ] || give_up_on_packages "apt-get could not install them" "${packages[@]}"
-}
-
-# The first Python on PATH that is new enough and can make an environment with pip in it.
-find_python() {
-    local candidate
-    local -a candidates=(python3 python3.13 python3.12 python3.11 /usr/bin/python3)
-    [ -n "${PYTHON:-}" ] && candidates=("$PYTHON")
-    for candidate in "${candidates[@]}"; do
-        if "$candidate" -c 'import ensurepip, sys, venv; sys.exit(sys.version_info < (3, 11))' \
-            2>/dev/null; then
-            command -v "$candidate"
-            return
-        fi
-    done
-    return 1
-}
-
-ensure_python() {
-    find_python && return 0
-    # Debian keeps what it takes to make an environment in a package of its own.
-    if [ -z "${PYTHON:-}" ] && [ -z "$(obstacle)" ]; then
-        install_packages python3-venv
-        hash -r
-        find_python && return 0
-    fi
-    say "Python 3.11 or newer with its venv and ensurepip modules is needed; ${PYTHON:-python3} is not."
-    say "On Debian 12 or newer type as root: apt-get update && apt-get install python3-venv"
-    say "Elsewhere name another one: make PYTHON=/path/to/python3.12"
-    exit 1
-}
-
-stamp() {
-    printf '%s\n' "$PWD"
-    cat "${STAMPED_FILES[@]}" | sha256sum
-}
-
-up_to_date() {
-    [ -x .venv/bin/python ] && [ "$(stamp)" = "$(cat .venv/setup-stamp 2>/dev/null)" ]
 }
 
 pip_install() {
@@ -165,10 +171,12 @@ ensure_environment() {
     exec 9<tools/setup.sh
     flock 9
     up_to_date && return 0
-    # An environment that was begun and not finished, or made in another place, is made anew.
-    if [ "$(head -n 1 .venv/setup-stamp 2>/dev/null)" != "$PWD" ]; then
+    # An environment that was begun and not finished, was made in another place, or whose Python is
+    # gone, is made anew.
+    if [ "$(head -n 1 .venv/setup-stamp 2>/dev/null)" != "$PWD" ] ||
+        ! .venv/bin/python -c '' 2>/dev/null; then
         local python
-        python=$(ensure_python)
+        python=$(find_python) || give_up_on_python
         say "making .venv with $python"
         rm -rf .venv
         "$python" -m venv .venv

@@ -96,11 +96,13 @@ def test_without_a_package_manager_it_says_what_to_install(machine: Machine) -> 
 def test_without_rights_it_names_only_what_is_missing(machine: Machine) -> None:
     machine.add("apt-get")
     machine.add("gs")
+    machine.add("python3")
     machine.add("sudo", "#!/bin/bash\necho a password is required >&2; exit 1\n")
 
     done = machine.set_up()
 
     assert done.returncode == 1
+    assert "python3-venv" not in done.stderr
     assert "needs root's rights" in done.stderr
     assert "apt-get install --no-install-recommends openmpi-bin relion\n" in done.stderr
     assert "password" not in done.stderr
@@ -144,7 +146,7 @@ def test_installs_what_is_missing_once_and_does_nothing_after(machine: Machine) 
     assert machine.calls.read_text() == calls
 
 
-@pytest.mark.parametrize("change", ["requirements", "place"])
+@pytest.mark.parametrize("change", ["requirements", "place", "python"])
 def test_environment_follows_the_project(machine: Machine, change: str) -> None:
     for program in PROGRAMS:
         machine.add(program)
@@ -156,6 +158,8 @@ def test_environment_follows_the_project(machine: Machine, change: str) -> None:
     if change == "requirements":
         with (machine.checkout / "pyproject.toml").open("a") as file:
             file.write("# changed\n")
+    elif change == "python":
+        machine.checkout.joinpath(".venv", "bin", "python").unlink()
     else:
         os.rename(machine.checkout, moved := machine.checkout.with_name("moved"))
         machine = Machine(checkout=moved, bin=machine.bin, calls=machine.calls)
@@ -164,5 +168,5 @@ def test_environment_follows_the_project(machine: Machine, change: str) -> None:
 
     assert done.returncode == 0, done.stderr
     assert machine.calls.read_text() != before
-    # Scripts of an environment know its place by heart: one that was moved is made anew.
+    # Scripts of an environment know its place and its Python by heart: without, it is made anew.
     assert (machine.checkout / ".venv" / "left-over").exists() == (change == "requirements")
