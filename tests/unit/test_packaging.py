@@ -1,9 +1,11 @@
 from __future__ import annotations
 
+import importlib
 import os
 import re
 import subprocess
 import sys
+import sysconfig
 import tomllib
 import venv
 import zipfile
@@ -44,12 +46,14 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A fresh environment with the wheel in it, and what it depends on visible through ours."""
+    """A fresh environment with the wheel in it, and what that depends on lent by ours."""
     folder = tmp_path_factory.mktemp("fresh") / "an environment"
     venv.create(folder, with_pip=False)
     python = folder / "bin" / "python"
     pip = [sys.executable, "-m", "pip", "--no-input", "--disable-pip-version-check"]
     run(*pip, "--python", python, "install", "--no-deps", "--no-index", wheel, cwd=folder)
+    (packages,) = folder.glob("lib/python*/site-packages")
+    (packages / "dependencies.pth").write_text(sysconfig.get_path("purelib") + "\n")
     return folder
 
 
@@ -118,6 +122,13 @@ def test_missing_workflow_is_an_error_that_says_what_to_do(
 
 def project() -> dict[str, Any]:
     return tomllib.loads((ROOT / "pyproject.toml").read_text())
+
+
+@pytest.mark.parametrize("target", sorted(project()["project"]["scripts"].values()))
+def test_every_command_has_its_function(target: str) -> None:
+    module, function = target.split(":")
+
+    assert callable(getattr(importlib.import_module(module), function, None))
 
 
 def required() -> list[Requirement]:
