@@ -23,5 +23,4 @@ class WorkflowFiles(BuildHookInterface):  # type: ignore[type-arg]  # its parame
             return
         for name in WORKFLOW:
             source = Path(self.root) / name
-            if source.exists():
-                build_data["force_include"][str(source)] = f"relion_dispatch/_workflow/{name}"
+            build_data["force_include"][str(source)] = f"relion_dispatch/_workflow/{name}"
