@@ -15,7 +15,7 @@ RUNNING_OPTIONS = frozenset(
         "--scratch_dir",
     }
 )
-_VARIABLE = re.compile(r"\$(\w+|\{\w+\})")
+_VARIABLE = r"(\$(?:[A-Za-z_]\w*|\{[A-Za-z_]\w*\}))"
 
 Part = str | None
 
@@ -79,10 +79,16 @@ def quote(word: str) -> str:
     >>> quote("Movies/*.tiff"), quote("$TMPDIR/my data"), quote("run")
     ("'Movies/*.tiff'", '"$TMPDIR/my data"', 'run')
     """
-    if not _VARIABLE.search(word):
-        return shlex.quote(word)
-    escaped = re.sub(r'([\\"`])', r"\\\1", word)
-    return '"' + re.sub(r"\$(?!\w|\{\w+\})", r"\\$", escaped) + '"'
+    literal, *rest = re.split(_VARIABLE, word)
+    if not rest:
+        return shlex.quote(literal)
+    variables, literals = rest[::2], rest[1::2]
+    tail = (f"{name}{_escape(after)}" for name, after in zip(variables, literals, strict=True))
+    return f'"{_escape(literal)}{"".join(tail)}"'
+
+
+def _escape(literal: str) -> str:
+    return re.sub(r'[\\"`$]', r"\\\g<0>", literal)
 
 
 def arguments(extra: str) -> str:
