@@ -1,0 +1,18 @@
+from snakemake.utils import min_version
+
+min_version("9.0")
+
+
+include: "rules/common.smk"
+include: "rules/check.smk"
+include: "rules/preprocessing.smk"
+include: "rules/particles.smk"
+include: "rules/classification.smk"
+include: "rules/refinement.smk"
+include: "rules/polishing.smk"
+
+
+rule all:
+    input:
+        PROJECT.targets,
+    default_target: True

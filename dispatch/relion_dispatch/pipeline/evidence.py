@@ -1,0 +1,68 @@
+"""What the commands that judge a 3D step have in common: arguments, and the look at 2D classes."""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import dataclass, fields
+from pathlib import Path
+
+from relion_dispatch.errors import InputError
+from relion_dispatch.pipeline import selection, tables, verdict
+from relion_dispatch.pipeline.selection import Limits
+from relion_dispatch.pipeline.tables import ClassStatistics
+from relion_dispatch.pipeline.verdict import Evidence, Thresholds
+
+
+@dataclass(frozen=True, kw_only=True)
+class Against2D:
+    """The chosen 2D classes of a map's particles, and the particle's diameter in Å."""
+
+    classes: tuple[ClassStatistics, ...]
+    diameter_angst: float
+
+
+def against_2d(
+    map_: Path, averages: Against2D, limits: Thresholds
+) -> tuple[tuple[Evidence, ...], tuple[str, ...]]:
+    """Compare a map with the 2D class averages: evidence, and what stays unknown without it."""
+    from relion_dispatch.pipeline import reprojection
+
+    if not averages.classes:
+        return (), ("whether the map shows what the particles show: there are no 2D classes",)
+    try:
+        found = reprojection.compare(map_, averages.classes, averages.diameter_angst)
+    except InputError as error:
+        return (), (f"whether the map shows what the particles show: {error}",)
+    return (verdict.agreement(found.worst_tenth, limits),), ()
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments that :func:`from_arguments` and :func:`thresholds` read."""
+    parser.add_argument("--class2d_model", type=Path, help="model STAR of the 2D classification")
+    parser.add_argument("--min_fraction", type=float, default=0.0, help="of a 2D class")
+    parser.add_argument("--resolution_factor", type=float, default=1.5, help="of a 2D class")
+    parser.add_argument("--particle_diameter", type=float, required=True, help="Å")
+    parser.add_argument("--doubt_agreement", type=float)
+    parser.add_argument("--stop_agreement", type=float)
+    parser.add_argument("--doubt_share", type=float)
+    parser.add_argument("--doubt_pmax", type=float)
+    parser.add_argument("--max_resolution", type=float, help="Å")
+    parser.add_argument("--go_on", dest="stop", action="store_false", default=None)
+    parser.add_argument("--pipeline_control", help="accepted as RELION's programs do; unused")
+
+
+def from_arguments(args: argparse.Namespace) -> Against2D:
+    """Choose the 2D classes as the selection before the 3D steps chose them."""
+    if args.class2d_model is None:
+        return Against2D(classes=(), diameter_angst=args.particle_diameter)
+    limits = Limits(min_fraction=args.min_fraction, resolution_factor=args.resolution_factor)
+    judged = selection.judge(tables.read_model(args.class2d_model).classes, limits)
+    chosen = tuple(each.statistics for each in judged if each.kept)
+    return Against2D(classes=chosen, diameter_angst=args.particle_diameter)
+
+
+def thresholds(args: argparse.Namespace) -> Thresholds:
+    """Read the thresholds that were given; the others keep their defaults."""
+    names = [field.name for field in fields(Thresholds)]
+    given = {name: value for name in names if (value := getattr(args, name, None)) is not None}
+    return Thresholds(**given)

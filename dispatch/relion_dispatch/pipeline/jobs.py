@@ -1,0 +1,197 @@
+"""A step of the pipeline as a Snakemake rule needs it: logs, parameters, threads, resources.
+
+Everything about how a step runs (ranks, threads, memory, launcher) comes from one call of the
+engine, when Snakemake asks for it; nothing is planned for steps that are finished.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from relion_dispatch.pipeline.commandline import without_running_options
+
+if TYPE_CHECKING:
+    from relion_dispatch.plan import Plan
+    from relion_dispatch.profiles import Profile
+
+#: Resources that a rule may have, by Snakemake's and its executors' names.
+RESOURCES = ("tasks", "nodes", "cpus_per_task", "gpu", "mem_mb", "runtime", "slurm_partition")
+PROFILE_OPTION = "--profile"
+
+
+def profile_in_use(argv: Sequence[str], environ: Mapping[str, str], *, remote: bool = False) -> str:
+    """Name the profile that sizes the steps: the one Snakemake was started with.
+
+    Snakemake does not tell a Snakefile its profile, so this reads what Snakemake read.
+
+    Parameters
+    ----------
+    argv, environ
+        Of the running ``snakemake``.
+    remote
+        Whether this is Snakemake again inside a job; the profile is then in the environment.
+
+    Returns
+    -------
+    str
+        A profile's name or path; ``local`` when Snakemake was started without one.
+    """
+    for word, value in zip(argv, [*argv[1:], ""], strict=True):
+        if word == PROFILE_OPTION and value:
+            return value
+        if word.startswith(f"{PROFILE_OPTION}="):
+            return word.partition("=")[2]
+    inherited = environ.get("RELION_DISPATCH_PROFILE") if remote else None
+    return environ.get("SNAKEMAKE_PROFILE") or inherited or "local"
+
+
+def python_command(module: str, *words: str) -> str:
+    """Write the command that runs a module of this package with this Python."""
+    from shlex import join
+
+    return join([sys.executable, "-m", f"relion_dispatch.pipeline.{module}", *words])
+
+
+@dataclass(frozen=True, kw_only=True)
+class Planner:
+    """What the plans of all steps have in common.
+
+    Attributes
+    ----------
+    profile_name
+        Where the steps run.
+    sizing
+        The project's own values, by step.
+    project
+        The project's directory.
+    """
+
+    profile_name: str
+    sizing: Mapping[str, Mapping[str, object]] = field(default_factory=dict)
+    project: Path = Path()
+
+    @cached_property
+    def profile(self) -> Profile:
+        """The profile, read when the first plan is made."""
+        from relion_dispatch.profiles import load_profile
+
+        return load_profile(self.profile_name, project=self.project)
+
+    def plan(self, job: StepJob, attempt: int) -> Plan:
+        """Plan one step, by the engine that plans RELION's own jobs too.
+
+        Raises
+        ------
+        DispatchError
+            When the job cannot be matched or does not fit.
+        """
+        from relion_dispatch.data import DataFacts
+        from relion_dispatch.engine import Request, plan
+
+        request = Request(
+            commands=job.lines,
+            outfile=job.logs["out"],
+            errfile=job.logs["err"],
+            project=self.project,
+            data=DataFacts(**job.data),
+            overrides=self.sizing.get(job.step, {}),
+            attempt=attempt,
+            concurrent=job.concurrent,
+        )
+        return plan(request, self.profile)
+
+
+@dataclass(frozen=True, kw_only=True)
+class StepJob:
+    """One job of the pipeline.
+
+    Attributes
+    ----------
+    step
+        Its name, as in ``config.yaml``.
+    out
+        Its directory, with a slash at the end.
+    commands
+        Its command lines as RELION's window would write them.
+    first
+        A command that comes before them and changes no result.
+    planner
+        Plans it.
+    data
+        What is known of its data before they exist, by the names of ``DataFacts``.
+    concurrent
+        How many jobs like this can run side by side.
+    """
+
+    step: str
+    out: str
+    commands: tuple[str, ...]
+    planner: Planner
+    first: str = ""
+    data: Mapping[str, Any] = field(default_factory=dict)
+    concurrent: int = 1
+    _plans: dict[int, Plan] = field(default_factory=dict, repr=False)
+
+    @property
+    def lines(self) -> tuple[str, ...]:
+        """All of its command lines."""
+        return (self.first, *self.commands) if self.first else self.commands
+
+    def plan(self, attempt: int = 1) -> Plan:
+        """Plan the job for an attempt; made once."""
+        if attempt not in self._plans:
+            self._plans[attempt] = self.planner.plan(self, attempt)
+        return self._plans[attempt]
+
+    def path(self, name: str) -> str:
+        """Path of a file in the job's directory."""
+        return self.out + name
+
+    @property
+    def logs(self) -> dict[str, str]:
+        """RELION's two log files."""
+        return {"out": f"{self.out}run.out", "err": f"{self.out}run.err"}
+
+    @property
+    def params(self) -> dict[str, Callable[..., Any]]:
+        """Give the rule's parameters, as functions so that Snakemake expands nothing in them.
+
+        ``science`` is what makes a rerun when it changes: the commands without anything that only
+        says how they run. ``relion`` and ``job`` take ``output``, by which Snakemake knows that
+        they follow from something else and compares neither with the last run.
+        """
+        science = without_running_options(self.commands)
+        return {
+            "science": lambda wildcards: list(science),
+            "relion": lambda wildcards, output: list(self.lines),
+            "data": lambda wildcards, output: dict(self.data),
+            "job": lambda wildcards, output: self.plan().body,
+        }
+
+    @property
+    def threads(self) -> Callable[..., int]:
+        """Give the cores that the job takes on one machine."""
+
+        def threads(wildcards: object, attempt: int) -> int:
+            plan = self.plan(attempt)
+            return max(1, min(plan.ntasks * plan.cpus_per_task, os.cpu_count() or 1))
+
+        return threads
+
+    @property
+    def resources(self) -> dict[str, Callable[..., int | str]]:
+        """Give Snakemake's resources, each a function of the attempt."""
+        return {name: self._resource(name) for name in RESOURCES}
+
+    def _resource(self, name: str) -> Callable[..., int | str]:
+        def resource(wildcards: object, attempt: int) -> int | str:
+            empty: int | str = "" if name == "slurm_partition" else 0
+            return self.plan(attempt).resources().get(name, empty)
+
+        return resource

@@ -1,0 +1,218 @@
+"""The paths of a project's pipeline: which steps there are, and which file goes from where to where.
+
+Nothing is read or run here, but for the pattern of the input files.
+"""
+
+from __future__ import annotations
+
+import glob
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+
+from relion_dispatch.pipeline import commands
+from relion_dispatch.pipeline.classification import initial_model_map
+from relion_dispatch.pipeline.layout import Layout
+from relion_dispatch.pipeline.options import Settings
+from relion_dispatch.pipeline.preprocessing import coordinate_suffix
+from relion_dispatch.pipeline.versions import Version
+
+@dataclass(frozen=True, kw_only=True)
+class Paths:
+    """Files of the pipeline that a configuration asks for.
+
+    Attributes
+    ----------
+    settings, version
+        The checked configuration, and the RELION that its commands are for.
+    layout
+        Where each job's directory is.
+    """
+
+    settings: Settings
+    version: Version
+    layout: Layout
+
+    # ------------------------------------------------------------------ what is there to start with
+
+    def path(self, step: str, name: str, round_: int = 0) -> str:
+        """Path of a file that a step writes."""
+        return self.layout.path(step, name, round=round_)
+
+    @property
+    def inputs(self) -> list[str]:
+        """Files that the import reads: movies, micrographs or one STAR file."""
+        if self.settings.start == "particles":
+            return [self.settings.particles or ""]
+        pattern = getattr(self.settings, self.settings.start) or ""
+        return sorted(glob.glob(pattern))
+
+    @property
+    def imported(self) -> str:
+        """STAR file that the import writes."""
+        if self.settings.start == "particles":
+            return self.path("import", PurePosixPath(self.settings.particles or "").name)
+        return self.path("import", f"{self.settings.start}.star")
+
+    @property
+    def micrographs(self) -> str:
+        """STAR file of the micrographs for CTF estimation."""
+        if self.settings.start == "movies":
+            return self.path("motion_correction", "corrected_micrographs.star")
+        return self.imported
+
+    @property
+    def micrographs_with_ctf(self) -> str:
+        """STAR file of the micrographs with their CTFs."""
+        return self.path("ctf", "micrographs_ctf.star")
+
+    @property
+    def corrected_micrographs(self) -> str:
+        """STAR file of the motion-corrected micrographs, for polishing."""
+        return self.settings.corrected_micrographs or self.micrographs
+
+    @property
+    def coordinates(self) -> str:
+        """File that picking or the import of coordinates leaves for extraction."""
+        if self.settings.picking.method == "coordinates":
+            return self.path("import_coordinates", f"coords_suffix{coordinate_suffix(self.settings)}")
+        name = "autopick.star" if self.version.coordinate_lists else "coords_suffix_autopick.star"
+        return self.path("picking", name)
+
+    @property
+    def coordinate_files(self) -> list[str]:
+        """Coordinate files that the user gives."""
+        return sorted(glob.glob(self.settings.picking.coordinates or ""))
+
+    @property
+    def topaz_model(self) -> str | None:
+        """Model that Topaz is trained to in this project; None without training."""
+        trains = self.settings.picking.method == "topaz" and self.settings.picking.topaz.train
+        return self.path("topaz_training", "model_epoch10.sav") if trains else None
+
+    # ------------------------------------------------------------------------- what goes from where
+
+    @property
+    def extracted(self) -> str:
+        """All particles, before any classification."""
+        extracts = self.settings.start != "particles"
+        return self.path("extraction", "particles.star") if extracts else self.imported
+
+    @property
+    def chosen_2d(self) -> str:
+        """Particles that 3D steps begin with."""
+        chosen = self.settings.class2d.enabled
+        return self.path("select2d", "particles.star") if chosen else self.extracted
+
+    @property
+    def model(self) -> str:
+        """Initial model: the best start, or the user's map."""
+        own = self.settings.initial_model.reference
+        return own or self.path("rank_starts", "initial_model.mrc")
+
+    @property
+    def chosen_3d(self) -> str:
+        """Particles that are refined, before they are extracted again."""
+        chosen = self.settings.class3d.enabled
+        return self.path("select3d", "particles.star") if chosen else self.chosen_2d
+
+    @property
+    def chosen_map(self) -> str:
+        """Map that refinement begins with, before it is scaled."""
+        return self.path("select3d", "best_class.mrc") if self.settings.class3d.enabled else self.model
+
+    @property
+    def extracts_again(self) -> bool:
+        """Whether chosen particles are extracted again at full size."""
+        asked = self.settings.reextraction.enabled
+        return self.settings.start != "particles" if asked == "auto" else asked
+
+    @property
+    def full_particles(self) -> str:
+        """Particles for the first refinement."""
+        again = self.extracts_again
+        return self.path("reextraction", "particles.star") if again else self.chosen_3d
+
+    @property
+    def reference(self) -> str:
+        """Map that refinement begins with, in its particles' box."""
+        again = self.extracts_again
+        return self.path("reextraction", "reference.mrc") if again else self.chosen_map
+
+    def refined(self, name: str, round_: int) -> str:
+        """Path of a refinement's result; round 0 is the one before any round."""
+        return self.path("refine3d", name, round_)
+
+    def ctf_refined(self, round_: int) -> str:
+        """Particles after a round's CTF refinement."""
+        if self.settings.ctf_refinement.enabled:
+            return self.path("ctf_refinement", "particles_ctf_refine.star", round_)
+        return self.refined("run_data.star", round_ - 1)
+
+    def polished(self, round_: int) -> str:
+        """Particles for a round's refinement."""
+        if self.settings.polishing.enabled:
+            return self.path("polishing", "shiny.star", round_)
+        return self.ctf_refined(round_)
+
+    def trained(self, round_: int) -> str | None:
+        """Polishing parameters that a round trains; None without training."""
+        if not (self.settings.polishing.enabled and self.settings.polishing.train):
+            return None
+        return self.path("polishing_training", "opt_params_all_groups.txt", round_)
+
+    @property
+    def rounds(self) -> range:
+        """Numbers of the rounds of CTF refinement and polishing."""
+        return range(1, self.settings.polishing_rounds + 1)
+
+    @property
+    def starts(self) -> range:
+        """Numbers of the starts of the initial model; none with the user's own map."""
+        own = self.settings.initial_model.reference
+        return range(1, 1 if own else self.settings.initial_model.starts + 1)
+
+    @property
+    def targets(self) -> list[str]:
+        """What the whole pipeline makes."""
+        if not self.settings.refine3d.enabled:
+            if self.settings.class3d.enabled:
+                return [self.path("select3d", "verdict.json")]
+            return [self.model]
+        last = self.settings.polishing_rounds
+        found = [
+            self.path("postprocess", "postprocess.mrc", last),
+            self.refined("verdict.json", last),
+        ]
+        if self.settings.local_resolution.enabled:
+            found.append(self.path("local_resolution", "relion_locres.mrc", last))
+        return found
+
+    def verdict_before(self, round_: int) -> str | None:
+        """Verdict of the 3D step before a refinement; None where there is none."""
+        if round_:
+            return self.refined("verdict.json", round_ - 1)
+        if self.settings.class3d.enabled:
+            return self.path("select3d", "verdict.json")
+        return self.path("rank_starts", "verdict.json") if self.starts else None
+
+    # ----------------------------------------------------------------------------- names of results
+
+    @property
+    def class2d_last(self) -> str:
+        """Root of the last iteration's files of 2D classification."""
+        iteration = commands.class2d_iterations(self.settings, self.version)
+        return self.path("class2d", f"run_it{iteration:03d}")
+
+    @property
+    def class3d_last(self) -> str:
+        """Root of the last iteration's files of 3D classification."""
+        return self.path("class3d", f"run_it{self.settings.class3d.iterations:03d}")
+
+    def start_map(self, start: int) -> str:
+        """Map of a start."""
+        return self.layout.start(start) + initial_model_map(self.settings, self.version)
+
+    def start_model(self, start: int) -> str:
+        """Model STAR file of a start's last iteration."""
+        iteration = commands.initial_model_iterations(self.settings, self.version)
+        return f"{self.layout.start(start)}run_it{iteration:03d}_model.star"

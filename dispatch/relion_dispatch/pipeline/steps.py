@@ -1,0 +1,285 @@
+"""The jobs of a project's pipeline, as its rules ask for them."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from relion_dispatch.pipeline import commands, settings, versions
+from relion_dispatch.pipeline.jobs import Planner, StepJob, python_command
+from relion_dispatch.pipeline.layout import Layout
+from relion_dispatch.pipeline.paths import Paths
+
+#: What stays in a job's directory when it starts again: the window's own files and the logs.
+KEPT = ("run.out", "run.err", "run_submit.script*", "job.star", "job_pipeline.star", "note.txt")
+
+
+def start_clean(out: str) -> str:
+    """Write the command that empties a job's directory but for logs and the window's files."""
+    kept = " ".join(f"! -name {shlex.quote(name)}" for name in KEPT)
+    return f"find {shlex.quote(out)} -mindepth 1 {kept} -delete"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Project(Paths):
+    """The pipeline that a configuration asks for: its files and its jobs.
+
+    Attributes
+    ----------
+    planner
+        How each job runs.
+    """
+
+    planner: Planner
+
+    @classmethod
+    def load(cls, config: Mapping[str, Any], profile: str) -> Project:
+        """Check a configuration and find RELION's version.
+
+        Raises
+        ------
+        InputError
+            When the configuration is wrong, or RELION is missing and its version not given.
+        """
+        checked = settings.load(config, source="config.yaml")
+        return cls(
+            settings=checked,
+            version=versions.resolve(checked.relion_version),
+            layout=Layout(checked.first_job),
+            planner=Planner(profile_name=profile, sizing=checked.sizing),
+        )
+
+    def job(self, step: str, lines: tuple[str, ...], round_: int = 0, **more: Any) -> StepJob:  # noqa: ANN401 (fields of StepJob)
+        """Make the job of a step from its command lines."""
+        out = more.pop("out", None) or self.layout.dir(step, round=round_)
+        return StepJob(
+            step=step,
+            out=out,
+            commands=lines,
+            first=start_clean(out),
+            planner=self.planner,
+            data=self._data(step),
+            **more,
+        )
+
+    def _data(self, step: str) -> dict[str, Any]:
+        box, small = self.settings.sample.box_size, commands.small_box_size(self.settings)
+        if box is None or not self.settings.optics.pixel_size:
+            return {}
+        full = step not in ("class2d", "initial_model", "class3d") or not self.extracts_again
+        angpix = commands.micrograph_pixel_size(self.settings)
+        return {"box": box if full else small, "angpix": angpix if full else angpix * box / small}
+
+    @property
+    def config_text(self) -> str:
+        """The effective configuration as JSON, without what changes no result."""
+        return json.dumps(_plain(self.settings), sort_keys=True)
+
+    def select(self, step: str, root: str, *words: str) -> str:
+        """Write the command that selects classes of a classification."""
+        limits = getattr(self.settings, step)
+        values = {
+            "--min_fraction": limits.min_fraction,
+            "--resolution_factor": limits.resolution_factor,
+            "--max_resolution": getattr(limits, "max_resolution", None),
+            "--min_particles": getattr(limits, "min_particles", None),
+        }
+        given = [word for name, value in values.items() if value is not None for word in (name, str(value))]
+        return python_command(
+            "selection",
+            *("--model", f"{root}_model.star", "--data", f"{root}_data.star"),
+            *("--o", self.layout.dir(step), "--relion", str(self.version.major)),
+            *given,
+            *words,
+        )
+
+    def rank(self) -> str:
+        """Write the command that ranks the starts."""
+        each = [("--start", self.start_map(s), self.start_model(s)) for s in self.starts]
+        words = [word for start in each for word in start]
+        return python_command("starts", *words, "--o", self.layout.dir("rank_starts"), *self._judging())
+
+    def judge(self, step: str, **paths: str | None) -> str:
+        """Write the command that judges a step's map; ``paths`` are its options."""
+        given = [word for name, path in paths.items() if path for word in (f"--{name}", path)]
+        return python_command("judge", "--step", step, *given, *self._judging())
+
+    def _judging(self) -> list[str]:
+        words = ["--particle_diameter", str(self.settings.sample.particle_diameter)]
+        if self.settings.class2d.enabled:
+            limits = self.settings.select2d
+            words += ["--class2d_model", f"{self.class2d_last}_model.star"]
+            words += ["--min_fraction", str(limits.min_fraction)]
+            words += ["--resolution_factor", str(limits.resolution_factor)]
+        for name, value in self.settings.verdict.items():
+            if name == "stop":
+                words += [] if value else ["--go_on"]
+            elif value is not None:
+                words += [f"--{name}", str(value)]
+        return words
+
+    def scale_reference(self) -> str:
+        """Write the command that scales the chosen map to the full box.
+
+        RELION 3.1 refuses a reference of another pixel size or box.
+        """
+        box, small = self.settings.sample.box_size or 0, commands.small_box_size(self.settings)
+        angpix = commands.micrograph_pixel_size(self.settings)
+        words = {
+            "--i": self.chosen_map,
+            "--o": self.path("reextraction", "reference.mrc"),
+            "--angpix": f"{angpix * box / small:.8g}",
+            "--rescale_angpix": f"{angpix:.8g}",
+            "--new_box": str(box),
+        }
+        return "`which relion_image_handler` " + shlex.join(w for pair in words.items() for w in pair)
+
+    @property
+    def builtin_ctf(self) -> str:
+        """Path of the built-in CTF program, beside this Python."""
+        return str(Path(sys.executable).with_name("relion-dispatch-ctffind"))
+
+    # --------------------------------------------------------------------- jobs of several commands
+
+    def select_3d(self) -> tuple[str, ...]:
+        """Write the commands that choose 3D classes and judge the best of them."""
+        limits = self.settings.select3d
+        before = self.path("rank_starts", "verdict.json") if self.starts else None
+        return (
+            self.select("select3d", self.class3d_last, "--best_map", self.chosen_map),
+            self.judge(
+                "class3d",
+                model=f"{self.class3d_last}_model.star",
+                map=self.chosen_map,
+                kept=self.path("select3d", "particles.star"),
+                of=f"{self.class3d_last}_data.star",
+                before=before,
+                class_fraction=str(limits.min_fraction),
+                class_factor=str(limits.resolution_factor),
+                o=self.path("select3d", "verdict.json"),
+            ),
+        )
+
+    def extract_again(self) -> tuple[str, ...]:
+        """Write the commands that extract the chosen particles and scale their reference."""
+        extract = commands.reextraction(
+            self.settings,
+            self.version,
+            micrographs=self.micrographs_with_ctf,
+            particles=self.chosen_3d,
+            out=self.layout.dir("reextraction"),
+        )
+        return (*extract, self.scale_reference())
+
+    def refinement_inputs(self, round_: int) -> dict[str, str]:
+        """Files that a refinement reads, by their role."""
+        if not round_:
+            return {"particles": self.full_particles, "reference": self.reference}
+        return {
+            "particles": self.polished(round_),
+            "reference": self.refined("run_class001.mrc", round_ - 1),
+            "mask": self.path("mask", "mask.mrc", round_ - 1),
+            "verdict": self.refined("verdict.json", round_ - 1),
+        }
+
+    def refinement(self, round_: int) -> StepJob:
+        """Make a refinement: the first one, or that of a round."""
+        out = self.layout.dir("refine3d", round=round_)
+        files = self.refinement_inputs(round_)
+        files.pop("verdict", None)
+        refine = commands.refine_polished if round_ else commands.refine3d
+        return self.job("refine3d", refine(self.settings, self.version, out=out, **files), round_)
+
+    def mask(self, round_: int) -> StepJob:
+        """Make the mask of a refinement's map; its threshold is found from the map if need be."""
+        out = self.layout.dir("mask", round=round_)
+        map_ = self.refined("run_class001.mrc", round_)
+        given = self.settings.mask.threshold
+        if not isinstance(given, str):
+            lines = commands.mask(self.settings, map_=map_, threshold=given, out=out)
+            return self.job("mask", lines, round_)
+        file = f"{out}threshold.txt"
+        words = (map_, "--lowpass", str(self.settings.mask.lowpass), "--o", file)
+        density = f'"$(cat {shlex.quote(file)})"'
+        lines = commands.mask(self.settings, map_=map_, threshold=density, out=out)
+        return self.job("mask", (python_command("threshold", *words), *lines), round_)
+
+    def postprocess(self, round_: int) -> StepJob:
+        """Make the post-processing of a refinement."""
+        lines = commands.postprocess(
+            self.settings,
+            half_map=self.refined("run_half1_class001_unfil.mrc", round_),
+            mask=self.path("mask", "mask.mrc", round_),
+            out=self.layout.dir("postprocess", round=round_),
+        )
+        return self.job("postprocess", lines, round_)
+
+    def judge_refinement(self, round_: int) -> str:
+        """Write the command that judges a refinement."""
+        kept, of = self.refined("run_data.star", round_), self.chosen_2d
+        return self.judge(
+            f"refine3d round {round_}" if round_ else "refine3d",
+            model=self.refined("run_model.star", round_),
+            map=self.refined("run_class001.mrc", round_),
+            postprocess=self.path("postprocess", "postprocess.star", round_),
+            kept=kept,
+            of=of,
+            before=self.verdict_before(round_),
+            o=self.refined("verdict.json", round_),
+        )
+
+    def ctf_refinement(self, round_: int) -> StepJob:
+        """Make a round's CTF refinement."""
+        lines = commands.ctf_refinement(
+            self.settings,
+            particles=self.refined("run_data.star", round_ - 1),
+            postprocess=self.path("postprocess", "postprocess.star", round_ - 1),
+            out=self.layout.dir("ctf_refinement", round=round_),
+        )
+        return self.job("ctf_refinement", lines, round_)
+
+    def polishing_inputs(self, round_: int) -> dict[str, str]:
+        """Files that a round's polishing or its training reads, by their role."""
+        return {
+            "particles": self.ctf_refined(round_),
+            "postprocess": self.path("postprocess", "postprocess.star", round_ - 1),
+            "micrographs": self.corrected_micrographs,
+        }
+
+    def training(self, round_: int) -> StepJob:
+        """Make the training of a round's polishing."""
+        out = self.layout.dir("polishing_training", round=round_)
+        files = self.polishing_inputs(round_)
+        lines = commands.polishing_training(self.settings, out=out, **files)
+        return self.job("polishing_training", lines, round_)
+
+    def polishing(self, round_: int) -> StepJob:
+        """Make a round's polishing."""
+        out = self.layout.dir("polishing", round=round_)
+        files, trained = self.polishing_inputs(round_), self.trained(round_)
+        lines = commands.polishing(
+            self.settings, self.version, out=out, parameters=trained, **files
+        )
+        return self.job("polishing", lines, round_)
+
+    def local_resolution(self) -> StepJob:
+        """Make the local resolution of the last map."""
+        last = self.settings.polishing_rounds
+        lines = commands.local_resolution(
+            self.settings,
+            half_map=self.refined("run_half1_class001_unfil.mrc", last),
+            mask=self.path("mask", "mask.mrc", last),
+            out=self.layout.dir("local_resolution", round=last),
+        )
+        return self.job("local_resolution", lines, last)
+
+
+def _plain(block: Any) -> Any:  # noqa: ANN401 (a block of settings, or a value)
+    if hasattr(block, "__dataclass_fields__"):
+        return {field.name: _plain(getattr(block, field.name)) for field in fields(block)}
+    return dict(block) if isinstance(block, Mapping) else block

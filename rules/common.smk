@@ -1,0 +1,30 @@
+import os
+import sys
+
+from snakemake.exceptions import WorkflowError
+
+from relion_dispatch.errors import DispatchError
+from relion_dispatch.pipeline import commands
+from relion_dispatch.pipeline.jobs import profile_in_use, python_command
+from relion_dispatch.pipeline.steps import Project
+
+
+# A project without the module statement keeps its options here.
+if not config and os.path.exists("config.yaml"):
+
+    configfile: "config.yaml"
+
+
+def load_project():
+    """The pipeline that the configuration asks for; a wrong one is the user's error, not ours."""
+    try:
+        profile = profile_in_use(sys.argv, os.environ, remote=workflow.remote_exec)
+        return Project.load(config, profile)
+    except DispatchError as error:
+        raise WorkflowError(str(error)) from None
+
+
+PROJECT = load_project()
+SETTINGS, VERSION = PROJECT.settings, PROJECT.version
+path = PROJECT.path
+CHECKED = ".relion_dispatch/check.json"
