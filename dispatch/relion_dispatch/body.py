@@ -111,7 +111,9 @@ def body(script: Script) -> str:
 
 def _start(script: Script) -> str:
     job, exit_file = quote(script.job_dir), quote(script.exit_file)
-    folders = sorted({quote(_folder(f)) for f in (script.outfile, script.errfile, script.exit_file)})
+    folders = sorted(
+        {quote(_folder(f)) for f in (script.outfile, script.errfile, script.exit_file)}
+    )
     return (
         "set +u -eo pipefail\n"
         f"mkdir -p {' '.join(folders)}\n"

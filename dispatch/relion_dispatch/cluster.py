@@ -60,7 +60,8 @@ class Scheduler:
     Attributes
     ----------
     submit
-        Submits the script whose path is appended. Empty: there is no scheduler.
+        Submits the script whose path is appended. Empty: there is no scheduler. The others may
+        be left out for the schedulers behind sbatch, qsub and bsub, which are known.
     status
         Prints one line `id|state` for each job; `{job_ids}` is the comma-separated list of ids.
     history
@@ -92,7 +93,7 @@ class Cluster:
     scheduler
         The scheduler's commands.
     launcher
-        Starts an MPI program on one node; `{ntasks}`, `{cpus_per_task}` and `{nodes}` are filled in.
+        Starts an MPI program on one node; `{ntasks}`, `{cpus_per_task}`, `{nodes}` are filled in.
     multinode_launcher
         The same on several nodes; `{hosts}` is the list `node:ranks,node:ranks`.
     hosts_command

@@ -137,7 +137,9 @@ def merge(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
 
 def schema_text() -> str:
     """Return the JSON schema of a cluster file, as shipped."""
-    text = json.dumps(schema.json_schema(ClusterFile, title="relion-dispatch cluster file"), indent=2)
+    text = json.dumps(
+        schema.json_schema(ClusterFile, title="relion-dispatch cluster file"), indent=2
+    )
     return text + "\n"
 
 
@@ -146,14 +148,18 @@ def _deep(below: Any, above: Any) -> Any:
         return above
     return {
         **below,
-        **{key: _deep(below[key], value) if key in below else value for key, value in above.items()},
+        **{
+            key: _deep(below[key], value) if key in below else value for key, value in above.items()
+        },
     }
 
 
 def _is_older(data: Mapping[str, Any]) -> bool:
     """Tell the older format: at the top are job types, and no part of the newer one."""
-    return bool(data) and not any(key in data for key in schema.hints(ClusterFile)) and all(
-        key == schema.COMMENT or isinstance(value, Mapping) for key, value in data.items()
+    return (
+        bool(data)
+        and not any(key in data for key in schema.hints(ClusterFile))
+        and all(key == schema.COMMENT or isinstance(value, Mapping) for key, value in data.items())
     )
 
 
@@ -177,7 +183,7 @@ def _parse(path: Path, text: str) -> object:
 
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
     try:
-        return yaml.load(text, Loader=loader) or {}
+        return yaml.load(text, Loader=loader) or {}  # noqa: S506 - one of the two safe ones
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         line = f":{mark.line + 1}" if mark is not None else ""

@@ -6,15 +6,16 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from relion_dispatch.calls import Call
 from relion_dispatch.cluster import Cluster
 from relion_dispatch.command import Command
 from relion_dispatch.jobtypes import Resolved
-from relion_dispatch.sizing import Size
+from relion_dispatch.needs import Size
 
 #: Options of launchers that say how many ranks run where: the engine's business. The others
 #: (``--mca …``, ``--oversubscribe``) are the user's and are kept.
-_PLACEMENT = frozenset(
-    "n np c host H hostfile machinefile default-hostfile npernode ppn N map-by rankfile".split()
+_PLACEMENT = re.compile(
+    r"n|np|c|N|npernode|ppn|map-by|rankfile|H|host|hostfile|machinefile|default-hostfile"
 )
 _MPIRUN = re.compile(r"(?:\S*/)?(?:mpirun|mpiexec|orterun|prterun)[\w.]*")
 
@@ -38,14 +39,14 @@ class Final:
     notes: tuple[str, ...]
 
 
-def final_commands(
-    commands: Sequence[Command], main: Command, resolved: Resolved, sized: Size, cluster: Cluster
-) -> Final:
-    """Return the commands as they will run: launcher, MPI version, threads, GPUs, site's options."""
-    edited = _arguments(main, resolved, sized)
-    notes = _notes(main, edited)
+def final_commands(call: Call, resolved: Resolved, sized: Size, cluster: Cluster) -> Final:
+    """Return the commands as they will run: launcher, MPI, threads, GPUs, site's options."""
+    edited = _arguments(call.main, resolved, sized)
+    notes = _notes(call.main, edited)
     edited = _launched(edited, sized, cluster)
-    lines = [edited if each is main else _beside(each, sized, cluster) for each in commands]
+    lines = [
+        edited if each is call.main else _beside(each, sized, cluster) for each in call.commands
+    ]
     return Final(main=edited, lines=tuple(str(each) for each in lines), notes=notes)
 
 
@@ -77,7 +78,8 @@ def _arguments(command: Command, resolved: Resolved, sized: Size) -> Command:
 def _sized(name: str, resolved: Resolved) -> bool:
     """Whether the sizing sets an option, in place, so that removing it would only move it."""
     return resolved.ranks is not None and (
-        (name == "j" and resolved.threads) or (name == resolved.gpu_option and resolved.gpu != "none")
+        (name == "j" and resolved.threads)
+        or (name == resolved.gpu_option and resolved.gpu != "none")
     )
 
 
@@ -96,7 +98,7 @@ def _gpus(command: Command, resolved: Resolved, sized: Size) -> Command:
         return command
     name, wanted = resolved.gpu_option, sized.gpu_map
     if wanted is None:
-        return command.without(name)
+        return command.without(name) if command.relion else command
     if command.has(name) and (command.value(name) or "") == wanted:
         return command
     raw = '""' if not wanted else f'"{wanted}"' if ":" in wanted else wanted
@@ -129,7 +131,7 @@ def _kept(words: Sequence[str]) -> list[str]:
     skip = not starts
     for word in words[starts[-1] + 1 :] if starts else ():
         if word.startswith("-"):
-            skip = word.lstrip("-").partition("=")[0] in _PLACEMENT
+            skip = bool(_PLACEMENT.fullmatch(word.lstrip("-").partition("=")[0]))
         if not skip:
             kept.append(word)
     return kept

@@ -51,6 +51,8 @@ class JobType:
         `none`: it runs on CPUs. `one_rank_each`: exactly one rank on a GPU. `shared`: several
         workers share a GPU. `one_process`: one process uses all of a node's. `one_device`: one
         process and one GPU.
+    needs_gpu
+        Whether it cannot run without a GPU.
     gpu_option
         Name of the option that takes the GPUs.
     max_ranks_per
@@ -83,6 +85,7 @@ class JobType:
     ranks: Ranks | None = None
     threads: bool | None = None
     gpu: Gpu | None = None
+    needs_gpu: bool | None = None
     gpu_option: str | None = None
     max_ranks_per: Mapping[str, float] | None = None
     memory: str | None = None
@@ -104,7 +107,7 @@ class Resolved:
         The type, and its ancestors with itself, base first.
     types
         The entries of the chain, base first.
-    relion_job, ranks, threads, gpu, gpu_option, max_ranks_per, memory, adjust
+    relion_job, ranks, threads, gpu, needs_gpu, gpu_option, max_ranks_per, memory, adjust
         As in `JobType`, from the nearest that says so.
     parameters
         The chain's ``job_parameters`` laid over each other.
@@ -119,6 +122,7 @@ class Resolved:
     ranks: Ranks | None
     threads: bool
     gpu: Gpu
+    needs_gpu: bool
     gpu_option: str
     max_ranks_per: Mapping[str, float]
     memory: str
@@ -212,6 +216,7 @@ def resolve(job_types: Mapping[str, JobType], name: str) -> Resolved:
         ranks=_nearest(types, "ranks", None),
         threads=_nearest(types, "threads", False),
         gpu=_nearest(types, "gpu", "none"),
+        needs_gpu=_nearest(types, "needs_gpu", False),
         gpu_option=_nearest(types, "gpu_option", "gpu"),
         max_ranks_per=_nearest(types, "max_ranks_per", {}),
         memory=_nearest(types, "memory", "flat"),

@@ -1,4 +1,4 @@
-"""This machine: its cores and memory, for partitions that say ``auto``."""
+"""The machine we are on: its cores and memory, for partitions that say ``auto``."""
 
 from __future__ import annotations
 

@@ -11,6 +11,9 @@ from typing import Literal
 
 MIB = 1024 * 1024
 
+#: Formulas of device memory.
+GpuModel = Literal["relion", "fmi"]
+
 #: Device memory that CUDA's context and work buffers take for each thread, in MiB
 #: (src/acc/cuda/cuda_settings.h and mem_utils.h of RELION).
 GPU_MB_PER_THREAD = 200
@@ -48,34 +51,32 @@ class Problem:
     free_gpu_memory_mb: int = 0
 
 
-def gpu_mem_mb(problem: Problem, threads: int = 1) -> int | None:
-    """Device memory in MiB of one rank of ``relion_refine``, or None where the box is unknown.
+def gpu_bytes(model: GpuModel, problem: Problem, threads: int = 1) -> float | None:
+    """Device memory in bytes of one rank of ``relion_refine``, or None where the box is unknown.
 
-    ``2.5 * 1.05 * 4 B * (pad * box)^3`` for each class (src/acc/cuda/cuda_ml_optimiser.cu, the
-    same as the ``1.1e-8 * (2 box)^3`` GB of src/error.h; with two-dimensional references the
-    square), and 200 MiB a thread (src/acc/cuda/cuda_settings.h). Threads share the references,
-    ranks do not.
+    Parameters
+    ----------
+    model
+        A cluster's ``gpu_memory_model``. ``relion``: ``2.5 * 1.05 * 4 B * (pad * box)^3`` for each
+        class (src/acc/cuda/cuda_ml_optimiser.cu, the same as the ``1.1e-8 * (2 box)^3`` GB of
+        src/error.h; with two-dimensional references the square), and 200 MiB a thread
+        (src/acc/cuda/cuda_settings.h). ``fmi``: ``84 B * box^n * pad * K``, the older
+        dispatcher's, which is twice that at pad 2 and eight times at pad 1.
+    problem, threads
+        What the rank works on, and its threads: they share the references, ranks do not.
     """
     if problem.box is None:
         return None
+    if model == "fmi":
+        return float(84 * problem.box**problem.dimensions * int(problem.pad) * problem.classes)
     references = 2.5 * 1.05 * 4 * (problem.pad * problem.box) ** problem.dimensions
-    return _up(references * problem.classes / MIB) + GPU_MB_PER_THREAD * threads
+    return references * problem.classes + GPU_MB_PER_THREAD * threads * MIB
 
 
-def gpu_mem_mb_fmi(problem: Problem, threads: int = 1) -> int | None:
-    """Device memory in MiB of one rank after the older dispatcher's ``84 B * box^n * pad * K``.
-
-    Twice RELION's own at pad 2, eight times at pad 1; for sites whose limits are tuned to it.
-    """
-    if problem.box is None:
-        return None
-    size = 84 * problem.box**problem.dimensions * int(problem.pad) * problem.classes
-    return max(_up(size / MIB), 1)
-
-
-def gpu_model(name: Literal["relion", "fmi"]) -> Callable[[Problem, int], int | None]:
-    """Return the function behind a cluster's ``gpu_memory_model``."""
-    return gpu_mem_mb_fmi if name == "fmi" else gpu_mem_mb
+def gpu_mem_mb(model: GpuModel, problem: Problem, threads: int = 1) -> int | None:
+    """Device memory in MiB, rounded up; see `gpu_bytes`."""
+    needed = gpu_bytes(model, problem, threads)
+    return None if needed is None else _up(needed / MIB)
 
 
 def host_mem_mb(model: str, problem: Problem, threads: int = 1) -> int | None:

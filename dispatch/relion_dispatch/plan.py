@@ -1,10 +1,10 @@
-"""What the engine hands back: everything about one job, and why."""
+"""What the engine takes and what it hands back: everything about one job, and why."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from relion_dispatch.command import Command
     from relion_dispatch.data import DataFacts
+    from relion_dispatch.needs import Size
 
 #: Keys of ``explain --json``, in the order in which they are printed.
 JSON_KEYS = (
@@ -37,6 +38,7 @@ JSON_KEYS = (
     "exit_file",
     "template",
     "submit_command",
+    "changes",
     "notes",
     "script",
 )
@@ -92,76 +94,132 @@ class Plan:
     ----------
     job_type, chain, relion_job
         Its type, the type's ancestors with itself (base first), RELION's name of the job.
-    command, commands
-        The final command line of its main program, and all final lines.
-    ntasks, nodes, ranks_on
-        MPI ranks of the whole job, its nodes, and the ranks on each node.
-    ntasks_per_node, cpus_per_task
-        Most ranks on a node, threads of a rank.
-    gpus_per_node, gpu_map, gpu_mem_mb_per_rank
-        GPUs of a node, the value of `--gpu` (None on CPUs), predicted memory of a rank on a GPU.
-    mem_mb, partition, runtime_min
-        Host memory of a node, where, and for how long.
-    template
-        File name of the template.
-    submit_command
-        Command that submits the script; empty where there is no scheduler.
-    body
-        The lines that run the job here and now.
+    main, commands
+        Its main program's final command, and all final shell lines.
+    size
+        Ranks, threads, GPUs, memory, partition and time.
+    name
+        What the scheduler calls it.
+    job_dir
+        Its directory with a slash at its end.
+    outfile, errfile, exit_file
+        Where output, errors and the exit code go.
+    template, template_dirs
+        File name of the template, and where templates are looked for.
+    script_path, submit_command
+        Where the rendered script goes, and the command that submits it; empty without scheduler.
     parameters
         All job parameters, for templates.
+    scheduler_options, gres, modules
+        Further options for the scheduler, its word for the GPUs, environment modules.
     changes
         What each type of the chain changed, a sentence each.
     notes
         Every decision and its reason, a sentence each.
+    body
+        The lines that run the job here and now.
     """
 
     job_type: str
-    relion_job: str
     chain: tuple[str, ...]
-    command: str
-    commands: tuple[str, ...]
+    relion_job: str
     main: Command
-    ntasks: int
-    ranks_on: tuple[int, ...]
-    cpus_per_task: int
-    gpus_per_node: int
-    gpu_map: str | None
-    gpu_mem_mb_per_rank: int | None
-    mem_mb: int
-    partition: str
-    runtime_min: int | None
+    commands: tuple[str, ...]
+    size: Size
     name: str
+    job_dir: str
     outfile: str
     errfile: str
     exit_file: str
-    job_dir: str
     template: str
     template_dirs: tuple[Path, ...]
-    submit_command: str
     script_path: str
-    body: str
-    parameters: Mapping[str, object]
+    submit_command: str
+    parameters: Mapping[str, object] = field(default_factory=dict)
     scheduler_options: tuple[str, ...] = ()
     gres: str = ""
     modules: tuple[str, ...] = ()
     changes: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    body: str = ""
 
     @property
-    def nodes(self) -> int:
-        """Nodes of the job."""
-        return len(self.ranks_on)
+    def command(self) -> str:
+        """The final command line of the main program."""
+        return str(self.main)
+
+    @property
+    def ntasks(self) -> int:
+        """MPI ranks of the whole job."""
+        return self.size.ntasks
+
+    @property
+    def ranks_on(self) -> tuple[int, ...]:
+        """Ranks on each node, the leader's node first."""
+        return self.size.ranks_on
 
     @property
     def ntasks_per_node(self) -> int:
         """Most ranks on a node."""
-        return max(self.ranks_on)
+        return max(self.size.ranks_on)
+
+    @property
+    def nodes(self) -> int:
+        """Nodes of the job."""
+        return self.size.nodes
+
+    @property
+    def cpus_per_task(self) -> int:
+        """Threads of a rank."""
+        return self.size.cpus_per_task
+
+    @property
+    def gpus_per_node(self) -> int:
+        """GPUs of each node."""
+        return self.size.gpus_per_node
 
     @property
     def gpus(self) -> int:
         """GPUs of the whole job."""
-        return self.gpus_per_node * self.nodes
+        return self.size.gpus_per_node * self.size.nodes
+
+    @property
+    def gpu_map(self) -> str | None:
+        """The value of ``--gpu``; None on CPUs."""
+        return self.size.gpu_map
+
+    @property
+    def gpu_mem_mb_per_rank(self) -> int | None:
+        """Predicted device memory of a rank in MiB."""
+        return self.size.gpu_mem_mb_per_rank
+
+    @property
+    def mem_mb(self) -> int:
+        """Host memory of a node in MiB."""
+        return self.size.mem_mb
+
+    @property
+    def partition(self) -> str:
+        """Where it runs."""
+        return self.size.partition
+
+    @property
+    def runtime_min(self) -> int | None:
+        """Time limit in minutes."""
+        return self.size.runtime_min
+
+    @property
+    def threads(self) -> int:
+        """Cores of one node that the job keeps busy."""
+        return self.ntasks_per_node * self.cpus_per_task
+
+    @property
+    def summary(self) -> str:
+        """The size in a few words."""
+        parts = [f"{self.ntasks} ranks of {self.cpus_per_task} threads"]
+        parts += [f"{self.nodes} nodes"] if self.nodes > 1 else []
+        parts += [f"{self.gpus_per_node} GPUs a node"] if self.gpus else []
+        return ", ".join([*parts, f"{self.mem_mb} MB a node"])
 
     @cached_property
     def script(self) -> str:
@@ -176,14 +234,9 @@ class Plan:
 
         return render(self)
 
-    def to_json(self) -> dict[str, Any]:
-        """Return what ``explain --json`` prints."""
-        values = {key: getattr(self, key) for key in JSON_KEYS}
-        return {key: list(v) if isinstance(v, tuple) else v for key, v in values.items()}
-
-    def json_text(self) -> str:
-        """Return ``to_json`` as text."""
-        return json.dumps(self.to_json(), indent=2, ensure_ascii=False)
+    def with_body(self, body: str) -> Plan:
+        """Return the plan with the lines that run it."""
+        return replace(self, body=body)
 
     def resources(self) -> dict[str, int | str]:
         """Return Snakemake's resources of the job, named as its executors name them."""
@@ -198,7 +251,11 @@ class Plan:
         }
         return {key: value for key, value in found.items() if value is not None}
 
-    @property
-    def threads(self) -> int:
-        """Cores of one node that the job keeps busy."""
-        return self.ntasks_per_node * self.cpus_per_task
+    def to_json(self) -> dict[str, Any]:
+        """Return what ``explain --json`` prints."""
+        values = {key: getattr(self, key) for key in JSON_KEYS}
+        return {key: list(v) if isinstance(v, tuple) else v for key, v in values.items()}
+
+    def json_text(self) -> str:
+        """Return ``to_json`` as text."""
+        return json.dumps(self.to_json(), indent=2, ensure_ascii=False)

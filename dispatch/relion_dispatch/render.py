@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -10,6 +9,27 @@ from relion_dispatch.errors import InputError
 
 if TYPE_CHECKING:
     from relion_dispatch.plan import Plan
+
+#: What templates see of a plan under its own name, beside its size.
+_OF_PLAN = (
+    "job_type",
+    "relion_job",
+    "chain",
+    "commands",
+    "ntasks",
+    "ntasks_per_node",
+    "nodes",
+    "gpus",
+    "name",
+    "job_dir",
+    "outfile",
+    "errfile",
+    "exit_file",
+    "scheduler_options",
+    "gres",
+    "modules",
+    "notes",
+)
 
 
 def render(plan: Plan) -> str:
@@ -38,7 +58,9 @@ def render(plan: Plan) -> str:
     try:
         return environment.get_template(plan.template).render(job=variables(plan))
     except jinja2.TemplateSyntaxError as error:
-        raise InputError(f"{error.filename or error.name}:{error.lineno}: {error.message}") from None
+        raise InputError(
+            f"{error.filename or error.name}:{error.lineno}: {error.message}"
+        ) from None
     except jinja2.TemplateNotFound as error:
         looked = ", ".join(map(str, plan.template_dirs))
         raise InputError(f"no template {error.name} in {looked}") from None
@@ -54,31 +76,23 @@ def variables(plan: Plan) -> dict[str, Any]:
     the plan's own.
     """
     at = plan.commands.index(plan.command)
-    job: dict[str, Any] = {
-        name: value for name, value in plan.parameters.items() if value not in ("auto", None)
+    known = {name: value for name, value in plan.parameters.items() if value not in ("auto", None)}
+    sizes = {name: value for name, value in vars(plan.size).items() if name != "notes"}
+    own = {
+        **{name: getattr(plan, name) for name in _OF_PLAN},
+        "command": plan.main.program or "",
+        "arguments": plan.main.arguments.strip(),
+        "parameters": {name: plan.main.value(name) for name in plan.main.names},
+        "pre_commands": list(plan.commands[:at]),
+        "post_commands": list(plan.commands[at + 1 :]),
+        "final_command": plan.command,
+        "body": plan.body.rstrip("\n"),
+        "nproc": plan.ntasks,
+        "nthread": plan.cpus_per_task,
+        "time": clock(plan.runtime_min),
     }
-    job.update(
-        {name: value for name, value in vars(plan).items() if name not in ("script", "parameters")}
-    )
-    job.update(
-        command=plan.main.program or "",
-        arguments=plan.main.arguments.strip(),
-        parameters={name: plan.main.value(name) for name in plan.main.names},
-        pre_commands=list(plan.commands[:at]),
-        post_commands=list(plan.commands[at + 1 :]),
-        final_command=plan.command,
-        body=plan.body.rstrip("\n"),
-        nodes=plan.nodes,
-        ntasks_per_node=plan.ntasks_per_node,
-        gpus=plan.gpus,
-        nproc=plan.ntasks,
-        nthread=plan.cpus_per_task,
-        time=clock(plan.runtime_min),
-    )
-    job.setdefault("mem", f"{plan.mem_mb}M")
-    if plan.gpus_per_node:
-        job["ngpu"] = plan.gpus_per_node
-    return job
+    gpus = {"ngpu": plan.gpus_per_node} if plan.gpus_per_node else {}
+    return {"mem": f"{plan.mem_mb}M", **known, **sizes, **own, **gpus}
 
 
 def clock(runtime_min: int | None) -> str:
@@ -108,8 +122,3 @@ def _complain(folders: tuple[Path, ...], error: Exception) -> NoReturn:
             place = f"{file}:{traceback.tb_lineno}: "
         traceback = traceback.tb_next
     raise InputError(f"{place}{error}") from None
-
-
-def shown(job: Mapping[str, Any]) -> str:
-    """Return the names that templates may use, for documentation and messages."""
-    return ", ".join(sorted(job))

@@ -50,9 +50,13 @@ def build(cls: type[T], data: object, complain: Complain, path: Path = ()) -> T:
     return cls(**values)
 
 
-@cache
 def hints(cls: type) -> dict[str, Any]:
     """Return the resolved types of a dataclass's fields, by name."""
+    return _hints(cls)
+
+
+@cache
+def _hints(cls: Any) -> dict[str, Any]:
     resolved = typing.get_type_hints(cls)
     return {each.name: resolved[each.name] for each in fields(cls)}
 
@@ -78,7 +82,7 @@ def _convert(hint: Any, value: object, complain: Complain, path: Path) -> Any:
     if origin is not None and issubclass(origin, Mapping):
         return _convert_mapping(hint, value, complain, path)
     if is_dataclass(hint):
-        return build(typing.cast(type[Any], hint), value, complain, path)
+        return build(typing.cast("type[Any]", hint), value, complain, path)
     return _convert_scalar(hint, value, complain, path)
 
 
@@ -106,7 +110,9 @@ def _convert_tuple(hint: Any, value: object, complain: Complain, path: Path) -> 
 
 def _convert_literal(hint: Any, value: object, complain: Complain, path: Path) -> Any:
     if value not in get_args(hint):
-        complain(path, f"expected one of {', '.join(map(str, get_args(hint)))}, found {_shown(value)}")
+        complain(
+            path, f"expected one of {', '.join(map(str, get_args(hint)))}, found {_shown(value)}"
+        )
     return value
 
 
@@ -130,12 +136,12 @@ def _convert_scalar(hint: Any, value: object, complain: Complain, path: Path) ->
         return str(value)
     if hint is float and isinstance(value, int | float) and not isinstance(value, bool):
         return float(value)
-    if isinstance(value, hint) and not (hint is int and isinstance(value, bool)):
-        return value
-    complain(path, f"expected {_named(hint)}, found {_shown(value)}")
+    if not isinstance(value, hint) or (hint is int and isinstance(value, bool)):
+        complain(path, f"expected {_named(hint)}, found {_shown(value)}")
+    return value
 
 
-class _Refused(Exception):
+class _Refused(Exception):  # noqa: N818 - never seen outside this module
     """A value that does not fit one branch of a union."""
 
 
@@ -177,8 +183,8 @@ def _schema_of(hint: Any) -> dict[str, Any]:
     if origin is not None and issubclass(origin, Mapping):
         return {"type": "object", "additionalProperties": _schema_of(get_args(hint)[1])}
     if is_dataclass(hint):
-        return _schema_of_class(typing.cast(type, hint))
-    names = {
+        return _schema_of_class(typing.cast("type[Any]", hint))
+    names: dict[object, dict[str, Any]] = {
         str: {"type": ["string", "number"]},
         int: {"type": "integer"},
         float: {"type": "number"},

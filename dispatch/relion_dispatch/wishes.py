@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
-from relion_dispatch.cluster import Cluster
 from relion_dispatch.command import Command
-from relion_dispatch.errors import DoesNotFitError, InputError
-from relion_dispatch.jobtypes import Resolved
-from relion_dispatch.memory import Problem, gpu_model
-from relion_dispatch.sizing import Need, Size
+from relion_dispatch.errors import InputError
+from relion_dispatch.jobtypes import Gpu, Ranks, Resolved
+from relion_dispatch.memory import MIB, Problem
+from relion_dispatch.needs import Need
+from relion_dispatch.units import memory_mb, minutes
 
 if TYPE_CHECKING:
     from relion_dispatch.data import DataFacts
@@ -28,9 +28,6 @@ _THREE_DIMENSIONS = (
     "healpix_order",
     "multibody_masks",
 )
-_MEMORY = re.compile(r"(\d+(?:\.\d+)?)\s*([KMGT]?)i?B?", re.IGNORECASE)
-_MEMORY_MB = {"K": 1 / 1024, "": 1, "M": 1, "G": 1024, "T": 1024**2}
-_DURATION = re.compile(r"(?:(\d+)d)?\s*(?:(\d+)h)?\s*(?:(\d+)m(?:in)?)?", re.IGNORECASE)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,7 +56,9 @@ class Asked:
         try:
             return int(str(value))
         except ValueError:
-            raise InputError(f"job parameter {name}: expected a whole number, not {value!r}") from None
+            raise InputError(
+                f"job parameter {name}: expected a whole number, not {value!r}"
+            ) from None
 
     def text(self, name: str) -> str | None:
         """Return a text; None for a missing one and for `auto`."""
@@ -89,13 +88,19 @@ def collect(resolved: Resolved, command: Command, overrides: Mapping[str, object
         wished.add(name)
     if "nodes" in wished and "nproc" not in wished:
         parameters.pop("nproc", None)
+    elif "nproc" not in wished:
+        parameters["hoped_nproc"] = launched_ranks(command)
+    if (command.value("j") or "").startswith("$") and "nthread" not in wished:
+        # The threads are those of the allocation, whose default is one core for each rank.
+        parameters["nthread"] = 1
+        wished.add("nthread")
     return Asked(parameters=parameters, wished=frozenset(wished), notes=tuple(notes))
 
 
 def launched_ranks(command: Command) -> int | None:
     """Return the number of ranks that a command's own launcher asks for."""
     words = command.launcher
-    for name, value in zip(words, words[1:], strict=False):
+    for name, value in pairwise(words):
         if name.startswith("-") and name.lstrip("-") in _RANKS and value.isdigit():
             return int(value)
     return None
@@ -105,10 +110,12 @@ def need(
     resolved: Resolved, command: Command, data: DataFacts, asked: Asked, request: Request
 ) -> Need:
     """Return what sizing has to satisfy."""
+    ranks, gpu = _continued(resolved, command, data)
     return Need(
-        ranks=resolved.ranks or "single",
+        ranks=ranks,
         threads=resolved.threads,
-        gpu=resolved.gpu,
+        gpu=gpu,
+        needs_gpu=resolved.needs_gpu,
         problem=problem(command, data),
         memory=resolved.memory,
         max_ranks=max_ranks(resolved, data, asked),
@@ -117,11 +124,12 @@ def need(
         nthread=asked.number("nthread"),
         ngpu=asked.number("ngpu"),
         nodes=asked.number("nodes"),
+        hoped_nproc=asked.number("hoped_nproc"),
         wished=asked.wished,
         mem_mb=memory_mb(asked.text("mem")),
         mem_mb_per_rank=asked.number("mem_mb_per_rank") or 1000,
         workers_per_gpu=asked.number("workers_per_gpu"),
-        gpu_mem_mb=resolved.adjust[1] // 1024**2 if resolved.adjust else None,
+        gpu_mem_mb=resolved.adjust[1] // MIB if resolved.adjust else None,
         partition=asked.text("partition"),
         runtime_min=minutes(asked.text("runtime")),
         concurrent=request.concurrent,
@@ -129,15 +137,27 @@ def need(
     )
 
 
+def _continued(resolved: Resolved, command: Command, data: DataFacts) -> tuple[Ranks, Gpu]:
+    """Return how a run goes on: its optimiser file says what its command no longer does."""
+    ranks, gpu = resolved.ranks or "single", resolved.gpu
+    if not command.has("continue") or ranks == "single":
+        return ranks, gpu
+    if data.gradient and not data.split_random_halves:
+        return "single", "one_process"
+    if ranks == "halves" and data.split_random_halves is False:
+        ranks = "workers"
+    return ranks, "none" if data.skip_align else gpu
+
+
 def problem(command: Command, data: DataFacts) -> Problem:
-    """Return what of a ``relion_refine`` command and its data decides about memory."""
+    """Return what of a command and its data decides about memory."""
     three = any(command.has(name) for name in _THREE_DIMENSIONS)
-    classes = _float(command.value("K")) or data.n_classes or 1
+    classes = _float(command.value("K")) or data.n_bodies or data.n_classes or 1
     return Problem(
-        box=data.box,
-        pad=_float(command.value("pad")) or 2,
+        box=data.box or data.ref_box,
+        pad=_float(command.value("pad")) or data.padding or 2,
         classes=int(classes),
-        dimensions=3 if three else 2,
+        dimensions=data.reference_dimensions or (3 if three else 2),
         n_frames=data.n_frames,
         movie_shape=data.movie_shape,
         free_gpu_memory_mb=int(_float(command.value("free_gpu_memory")) or 0),
@@ -152,108 +172,6 @@ def max_ranks(resolved: Resolved, data: DataFacts, asked: Asked) -> int | None:
         limits.append(max(int(items * factor), 1) if items else None)
     known = [limit for limit in limits if limit]
     return min(known) if known else None
-
-
-def sized_by_type(resolved: Resolved, asked: Asked) -> bool:
-    """Whether a type says its numbers itself, as the older dispatcher's do."""
-    return resolved.ranks is None and asked.number("nproc") is not None
-
-
-def as_given(resolved: Resolved, asked: Asked, need: Need, cluster: Cluster) -> Size:
-    """Return the size that a type's own numbers give.
-
-    Ranks are reduced until they fit the GPUs where the type says ``adjust_GPU_nproc_to_mem``, at
-    least to one worker on each.
-
-    Raises
-    ------
-    DoesNotFitError
-        When not even one worker fits a GPU.
-    """
-    nproc = asked.number("nproc") or 1
-    notes = [f"{nproc} ranks, as job type {resolved.name} says."]
-    per_rank = None
-    if resolved.adjust and need.problem.box is None:
-        notes.append("The box size is unknown, so GPU memory was not checked.")
-    elif resolved.adjust:
-        per_rank = gpu_model(cluster.gpu_memory_model)(need.problem, need.nthread or 1) or 1
-        nproc, note = _adjusted(nproc, resolved.adjust, per_rank)
-        notes.append(note)
-    return Size(
-        ranks_on=(nproc,),
-        cpus_per_task=need.nthread or 1,
-        gpus_per_node=need.ngpu or 0,
-        gpu_map="" if need.ngpu else None,
-        gpu_mem_mb_per_rank=per_rank,
-        mem_mb=need.mem_mb or 0,
-        partition=need.partition or "",
-        runtime_min=need.runtime_min or cluster.default_runtime_min,
-        notes=tuple(notes),
-    )
-
-
-def _adjusted(nproc: int, adjust: Sequence[int], per_rank: int) -> tuple[int, str]:
-    gpus, limit = adjust[0], adjust[1] // 1024**2
-    workers = limit // per_rank
-    if workers < 1:
-        raise DoesNotFitError(
-            f"a worker needs {per_rank} MB of GPU memory, the job type gives {limit} MB;"
-            " use a smaller box, --pad 1 or fewer classes, or run it on CPUs"
-        )
-    fitting = gpus * workers + 1
-    text = f"A worker needs {per_rank} MB of a GPU's {limit} MB: {workers} fit, {fitting} ranks at most."
-    return min(nproc, fitting), text
-
-
-def memory_mb(text: str | None) -> int | None:
-    """Return MiB from what schedulers write: 240G, 32000, 1.5T.
-
-    Raises
-    ------
-    InputError
-        When it is none.
-    """
-    if text is None:
-        return None
-    match = _MEMORY.fullmatch(text.strip())
-    if match is None:
-        raise InputError(f"'{text}' is no amount of memory; write 240G or 32000M")
-    return int(float(match[1]) * _MEMORY_MB[match[2].upper()])
-
-
-def minutes(text: str | None) -> int | None:
-    """Return minutes from 90, 2h, 1d12h, 01:30:00 or 2-00:00:00.
-
-    Raises
-    ------
-    InputError
-        When it is none of these.
-    """
-    if text is None:
-        return None
-    text = text.strip()
-    if text.isdigit():
-        return int(text)
-    if ":" in text or "-" in text:
-        return _clock_minutes(text)
-    match = _DURATION.fullmatch(text)
-    if match is None or not any(match.groups()):
-        raise InputError(f"'{text}' is no time; write 90 (minutes), 2h, 1d12h or 2-00:00:00")
-    days, hours, rest = (int(group or 0) for group in match.groups())
-    return (days * 24 + hours) * 60 + rest
-
-
-def _clock_minutes(text: str) -> int:
-    days, _, clock = text.rpartition("-")
-    parts = clock.split(":")
-    if not all(part.isdigit() for part in parts) or (days and not days.isdigit()):
-        raise InputError(f"'{text}' is no time; write 01:30:00 or 2-00:00:00")
-    numbers = [int(part) for part in parts]
-    if days:
-        hours, mins = (numbers + [0, 0])[:2]
-    else:
-        hours, mins = (numbers if len(numbers) == 3 else [0, *numbers])[:2]
-    return (int(days or 0) * 24 + hours) * 60 + mins
 
 
 def _float(text: str | None) -> float | None:

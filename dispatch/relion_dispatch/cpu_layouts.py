@@ -1,0 +1,127 @@
+"""Ranks and threads of jobs on CPUs: pure functions of the job and a node."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from relion_dispatch.needs import Need, Room, Size, Unfit, count, rank_mem_mb, shape, threads_of
+
+#: Threads of a worker in the order in which they are tried: fewer ranks with more threads need
+#: less memory.
+WORKER_THREADS = (2, 4, 6, 8, 12, 16, 24, 32)
+
+
+def cpu_layout(need: Need, room: Room) -> Size:
+    """Lay a job out on CPUs.
+
+    Raises
+    ------
+    Unfit
+        When the node is too small.
+    """
+    layouts: dict[str, Callable[[Need, Room], Size]] = {
+        "single": _single,
+        "every": _every,
+        "workers": _workers,
+        "halves": _workers,
+    }
+    return layouts[need.ranks](need, room)
+
+
+def _single(need: Need, room: Room) -> Size:
+    threads = threads_of(need, room.cores)
+    return shape(room, (1,), threads, f"One process with {count(threads, 'thread')}.")
+
+
+def _every(need: Need, room: Room) -> Size:
+    """Ranks that all work: as many as cores, memory and data give, then threads."""
+    nodes = need.nodes or 1
+    threads = _fullest(need, room)
+    limits = _limits(need, room, threads)
+    if limits["memory"] < 1 and not room.local:
+        raise Unfit(_too_small(need, room, 1, threads))
+    tightest = min(limits, key=lambda name: limits[name])
+    ranks = max(limits[tightest], 1)
+    if need.nproc is not None:
+        most = min(limits["cores"], max(limits["memory"], 1))
+        ranks = _asked(need, -(-need.nproc // nodes), most)
+    threads = threads_of(need, room.cores // ranks)
+    note = (
+        f"{count(ranks, 'rank')} of {count(threads, 'thread')} on a node, every rank works:"
+        f" {tightest} allow {limits[tightest]}."
+    )
+    return shape(room, (ranks,) * nodes, threads, note)
+
+
+def _fullest(need: Need, room: Room) -> int:
+    """Return the fewest threads of a rank with which memory leaves fewest cores idle."""
+    if not need.threads:
+        return 1
+    if need.nthread:
+        return need.nthread
+
+    def busy(threads: int) -> int:
+        limits = _limits(need, room, threads)
+        return min(limits["cores"], limits["memory"]) * threads
+
+    return max(range(1, room.cores + 1), key=lambda threads: (busy(threads), -threads))
+
+
+def _limits(need: Need, room: Room, threads: int) -> dict[str, int]:
+    """Ranks on a node that its cores, its memory and the job's data allow."""
+    cores = max(room.cores // threads, 1)
+    data = -(-need.max_ranks // (need.nodes or 1)) if need.max_ranks else cores
+    return {"cores": cores, "memory": room.ranks_by_memory(need, threads), "data": data}
+
+
+def _workers(need: Need, room: Room) -> Size:
+    """A leader and workers: threads are raised until the workers fit the memory."""
+    halves = need.ranks == "halves"
+    nodes, least = need.nodes or 1, 2 if halves else 1
+    threads, most = _threads_and_workers(need, room, least)
+    if need.nproc is not None and need.nproc > 1:
+        most = _asked(need, -(-(need.nproc - 1) // nodes), most)
+    elif room.local:
+        most = least
+    workers = most - most % 2 if halves and nodes % 2 else most
+    note = (
+        f"One leader and {count(workers * nodes, 'worker')} of {count(threads, 'thread')}"
+        f"{', in two equal halves,' if halves else ''} on {count(room.cores * nodes, 'core')}."
+    )
+    return shape(room, (1 + workers, *(workers,) * (nodes - 1)), threads, note)
+
+
+def _threads_and_workers(need: Need, room: Room, least: int) -> tuple[int, int]:
+    threads = 1
+    for threads in _worker_threads(need, room, least):
+        by_cores = room.cores // threads - (0 if room.local else 1)
+        most = min(by_cores, room.ranks_by_memory(need, threads) - 1)
+        if most >= least:
+            return threads, most
+    if room.local:  # there is no other machine, and the estimate is for the worst
+        return threads, least
+    raise Unfit(_too_small(need, room, least + 1, threads))
+
+
+def _worker_threads(need: Need, room: Room, least: int) -> tuple[int, ...]:
+    if not need.threads:
+        return (1,)
+    if need.nthread:
+        return (min(need.nthread, room.cores),)
+    if room.local:
+        return (max(room.cores // least, 1),)
+    return tuple(t for t in WORKER_THREADS if t * (least + 1) <= room.cores) or (1,)
+
+
+def _asked(need: Need, asked: int, most: int) -> int:
+    """Return the number asked for, or the most that fits where it was no user's wish."""
+    if asked > most and "nproc" in need.wished:
+        raise Unfit(f"{asked} ranks on a node were asked for, {most} fit its cores and memory")
+    return max(min(asked, most), 1)
+
+
+def _too_small(need: Need, room: Room, ranks: int, threads: int) -> str:
+    per_rank = rank_mem_mb(need, threads)
+    if per_rank * ranks > room.mem_mb:
+        return f"{count(ranks, 'rank')} of {per_rank} MB do not fit its {room.mem_mb} MB of memory"
+    return f"{count(ranks, 'rank')} of {count(threads, 'thread')} do not fit its {room.cores} cores"

@@ -1,0 +1,186 @@
+"""What a job needs, what a node gives, and what comes of both."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from relion_dispatch.cluster import Partition
+from relion_dispatch.jobtypes import Gpu, Ranks
+from relion_dispatch.memory import GpuModel, Problem, gpu_mem_mb, host_mem_mb
+
+
+@dataclass(frozen=True, kw_only=True)
+class Need:
+    """What a step is and what was asked for it.
+
+    Attributes
+    ----------
+    ranks, threads, gpu, needs_gpu
+        How the program runs, as in a job type.
+    problem
+        What decides about memory.
+    memory
+        Name of the model of host memory.
+    max_ranks, max_threads
+        More ranks, or more threads of a rank, have nothing to do.
+    nproc, nthread, ngpu, nodes
+        Numbers that were asked for; ngpu is the GPUs of a node.
+    hoped_nproc
+        Ranks that the command itself names: taken where they can be laid out, forgotten otherwise.
+    wished
+        Which parameters a user asked for: these are kept or refused, others may be adjusted.
+    mem_mb, mem_mb_per_rank
+        Memory of a node that was asked for, and of a rank where the model knows nothing.
+    workers_per_gpu
+        Workers on one GPU that the job type prefers.
+    gpu_mem_mb
+        Memory of a GPU in MiB, where the job type knows better than the partition.
+    partition, runtime_min
+        Where and for how long.
+    concurrent
+        Jobs like this that share a node.
+    attempt
+        Which try this is: memory and time grow with it.
+    """
+
+    ranks: Ranks = "single"
+    threads: bool = False
+    gpu: Gpu = "none"
+    needs_gpu: bool = False
+    problem: Problem = field(default_factory=Problem)
+    memory: str = "flat"
+    max_ranks: int | None = None
+    max_threads: int | None = None
+    nproc: int | None = None
+    nthread: int | None = None
+    ngpu: int | None = None
+    nodes: int | None = None
+    hoped_nproc: int | None = None
+    wished: frozenset[str] = frozenset()
+    mem_mb: int | None = None
+    mem_mb_per_rank: int = 1000
+    workers_per_gpu: int | None = None
+    gpu_mem_mb: int | None = None
+    partition: str | None = None
+    runtime_min: int | None = None
+    concurrent: int = 1
+    attempt: int = 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class Size:
+    """How a job runs.
+
+    Attributes
+    ----------
+    ranks_on
+        Ranks on each node, the leader's node first.
+    cpus_per_task
+        Threads of a rank.
+    gpus_per_node
+        GPUs of each node.
+    gpu_map
+        Value of ``--gpu``; None on CPUs.
+    gpu_mem_mb_per_rank
+        Predicted device memory of a rank in MiB.
+    mem_mb
+        Host memory of a node in MiB.
+    partition, runtime_min
+        Where and for how long.
+    notes
+        Every decision with its reason, a sentence each.
+    """
+
+    ranks_on: tuple[int, ...] = (1,)
+    cpus_per_task: int = 1
+    gpus_per_node: int = 0
+    gpu_map: str | None = None
+    gpu_mem_mb_per_rank: int | None = None
+    mem_mb: int = 0
+    partition: str
+    runtime_min: int | None = None
+    notes: tuple[str, ...] = ()
+
+    @property
+    def ntasks(self) -> int:
+        """MPI ranks of the whole job."""
+        return sum(self.ranks_on)
+
+    @property
+    def nodes(self) -> int:
+        """Nodes of the job."""
+        return len(self.ranks_on)
+
+
+class Unfit(Exception):  # noqa: N818 - no error of the user's: why one partition is passed over
+    """Why a job does not fit a partition, as a sentence's end."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Room:
+    """A node of a partition as one job sees it.
+
+    Attributes
+    ----------
+    name, partition
+        The partition.
+    cores, mem_mb
+        What one of the concurrent jobs may use of a node.
+    local
+        This machine: a leader needs no core of its own, and memory is shared with everything.
+    gpu_model
+        The formula of GPU memory.
+    workers_per_gpu, max_workers_per_gpu
+        Workers that share a GPU, where the job type does not say, and the most that may.
+    """
+
+    name: str
+    partition: Partition
+    cores: int
+    mem_mb: int
+    local: bool = False
+    gpu_model: GpuModel = "relion"
+    workers_per_gpu: int = 4
+    max_workers_per_gpu: int = 8
+
+    @property
+    def gpus(self) -> int:
+        """GPUs of the node."""
+        return self.partition.gpus_per_node
+
+    def gpu_limit(self, need: Need) -> int | None:
+        """Device memory in MiB that RELION may use of one GPU; None where nobody knows."""
+        given = need.gpu_mem_mb or self.partition.gpu_mem_mb
+        return None if given is None else given - need.problem.free_gpu_memory_mb
+
+    def gpu_mem_mb(self, need: Need, threads: int) -> int | None:
+        """Device memory in MiB of one rank; None where the box is unknown."""
+        return gpu_mem_mb(self.gpu_model, need.problem, threads)
+
+    def ranks_by_memory(self, need: Need, threads: int) -> int:
+        """Ranks that the node's memory holds."""
+        if need.mem_mb is not None:
+            return self.cores * 2
+        return self.mem_mb // rank_mem_mb(need, threads)
+
+
+def rank_mem_mb(need: Need, threads: int) -> int:
+    """Host memory of a rank in MiB."""
+    return host_mem_mb(need.memory, need.problem, threads) or need.mem_mb_per_rank
+
+
+def threads_of(need: Need, cores: int) -> int:
+    """Threads of a rank that may use some cores."""
+    if not need.threads:
+        return 1
+    return max(need.nthread or min(cores, need.max_threads or cores), 1)
+
+
+def count(number: int, noun: str) -> str:
+    """Return a number with its noun, in the plural where it is one."""
+    return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
+def shape(room: Room, ranks_on: tuple[int, ...], threads: int, note: str) -> Size:
+    """Return a size on CPUs that still lacks memory and time."""
+    return Size(ranks_on=ranks_on, cpus_per_task=threads, partition=room.name, notes=(note,))
