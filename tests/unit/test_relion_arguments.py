@@ -119,7 +119,13 @@ TOPAZ: Mapping[str, Any] = {
     "extraction": {"min_figure_of_merit": 0.1},
 }
 BLUSH: Mapping[str, Any] = {"class3d": {"blush": True}, "refine3d": {"blush": True}}
-EVERY_VERSION: tuple[Mapping[str, Any], ...] = ({}, EVERYTHING, OTHERWISE, FROM_MICROGRAPHS, FROM_PARTICLES)
+EVERY_VERSION: tuple[Mapping[str, Any], ...] = (
+    {},
+    EVERYTHING,
+    OTHERWISE,
+    FROM_MICROGRAPHS,
+    FROM_PARTICLES,
+)
 CASES = [
     *((version, changes) for version in VERSIONS for changes in EVERY_VERSION),
     ("3.1", GCTF),
