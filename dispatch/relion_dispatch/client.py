@@ -1,0 +1,158 @@
+"""Talks to a scheduler: every call that submits, asks, finds or cancels jobs goes through here."""
+
+from __future__ import annotations
+
+import getpass
+import os
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from relion_dispatch import processes, schedulers
+from relion_dispatch.errors import SchedulerError
+from relion_dispatch.reports import Report
+from relion_dispatch.schedulers import Definition
+
+# A head that runs inside a job must not hand that job's own variables down to those it submits.
+_JOB_VARIABLE = re.compile(r"(SLURM|PMI|PMIX|OMPI|PBS)_")
+_KEPT = {"SLURM_CONF", "SLURM_CLUSTERS", "SLURM_TIME_FORMAT", "PBS_CONF_FILE", "PBS_SERVER"}
+
+
+class BusyError(SchedulerError):
+    """The scheduler did not take the job now, or did not say; it may later."""
+
+
+class Client:
+    """One scheduler, as its definition describes it.
+
+    Parameters
+    ----------
+    definition
+        Its commands and words.
+    hold
+        File descriptors that submissions on their way keep open.
+    """
+
+    def __init__(self, definition: Definition, *, hold: Sequence[int] = ()) -> None:
+        self.definition = definition
+        self._hold = hold
+        self._user = getpass.getuser()
+
+    def submit(self, command: Sequence[str], script: Path, name: str) -> str:
+        """Submit a script and return the job's id.
+
+        Parameters
+        ----------
+        command
+            The submit command with all of its own options.
+        name
+            The name to find the job by.
+
+        Raises
+        ------
+        BusyError
+            When trying again may help. The job may have been taken nonetheless: look for its
+            name first.
+        SchedulerError
+            When the scheduler refuses the job.
+        """
+        argv = schedulers.submit_argv(self.definition, command, str(script), name)
+        on_stdin = self.definition.script_on_stdin
+        done = processes.run(
+            argv,
+            timeout_s=self.definition.time_limit_s,
+            env=_outer_environment(os.environ),
+            input_text=script.read_text(errors="surrogateescape") if on_stdin else None,
+            error=BusyError,
+            shielded=True,
+            pass_fds=self._hold,
+        )
+        said = (done.stderr.strip() or done.stdout.strip())[-2000:]
+        if done.returncode != 0:
+            kind = BusyError if schedulers.is_busy(self.definition, said) else SchedulerError
+            raise kind(f"'{argv[0]}' (exit code {done.returncode}) says: {said}")
+        job_id = schedulers.parse_job_id(self.definition, done.stdout)
+        if job_id is None:
+            raise BusyError(f"'{argv[0]}' gave no job id; it says: {said}")
+        return job_id
+
+    def status(self, job_ids: Sequence[str]) -> dict[str, Report]:
+        """Report those of the jobs that the scheduler still has in mind.
+
+        Raises
+        ------
+        SchedulerError
+            When it gives no answer.
+        """
+        return self._ask(self.definition.status, job_ids)
+
+    def history(self, job_ids: Sequence[str]) -> dict[str, Report]:
+        """Report those of the jobs that the scheduler's records hold; none without records."""
+        if not self.definition.history or not job_ids:
+            return {}
+        return self._ask(self.definition.history, job_ids)
+
+    def find(self, names: Iterable[str]) -> dict[str, Report]:
+        """Find jobs by their names; of several with one name the last is taken.
+
+        Raises
+        ------
+        SchedulerError
+            When the scheduler gives no answer.
+        """
+        wanted = set(names)
+        if not wanted or not self.definition.listing:
+            return {}
+        reports = self._ask(self.definition.listing, ())
+        return {each.name: each for each in reports.values() if each.name in wanted}
+
+    def cancel(self, job_ids: Sequence[str]) -> None:
+        """Cancel jobs; those that have ended already are none of anybody's business.
+
+        Raises
+        ------
+        SchedulerError
+            When the cancel command is missing or gives no answer.
+        """
+        step = 200
+        for start in range(0, len(job_ids), step):
+            argv = [*self.definition.cancel, *job_ids[start : start + step]]
+            limit = self.definition.time_limit_s
+            processes.run(argv, timeout_s=limit, error=SchedulerError, shielded=True)
+
+    def _ask(self, command: Sequence[str], job_ids: Sequence[str]) -> dict[str, Report]:
+        reports: dict[str, Report] = {}
+        for argv in schedulers.queries(self.definition, command, job_ids, self._user):
+            limit = self.definition.time_limit_s
+            done = processes.run(argv, timeout_s=limit, error=SchedulerError, shielded=True)
+            # Some commands fail when one of many jobs is unknown to them, and report the others.
+            unknown_jobs = re.search(_UNKNOWN_JOB, done.stderr, re.IGNORECASE)
+            if done.returncode != 0 and not unknown_jobs:
+                said = done.stderr.strip() or done.stdout.strip()
+                raise SchedulerError(f"'{argv[0]}' (exit code {done.returncode}) says: {said}")
+            reports |= schedulers.read(self.definition, done.stdout)
+        return _by_given_ids(reports, job_ids)
+
+
+_UNKNOWN_JOB = (
+    "invalid job id|unknown job|job .*(not found|has finished|do(es)? not exist)"
+    "|no (unfinished |matching )?jobs? found|is not found"
+)
+
+
+def _by_given_ids(reports: Mapping[str, Report], job_ids: Sequence[str]) -> dict[str, Report]:
+    """Name the reports by our ids: PBS may leave its server's name out, or give more of it."""
+    if not job_ids:
+        return dict(reports)
+    short = {job_id.partition(".")[0]: report for job_id, report in reports.items()}
+    found = {each: reports.get(each) or short.get(each.partition(".")[0]) for each in job_ids}
+    return {each: replace(report, job_id=each) for each, report in found.items() if report}
+
+
+def _outer_environment(inner: Mapping[str, str]) -> dict[str, str]:
+    return {
+        name: value
+        for name, value in inner.items()
+        if name in _KEPT or not _JOB_VARIABLE.match(name)
+    }

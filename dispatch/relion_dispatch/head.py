@@ -1,0 +1,309 @@
+"""The head of a run: hands scripts to the scheduler, keeps the ledger, watches, and cancels.
+
+It knows nothing of workflows: `snakemake_executor_plugin_relion_dispatch` turns Snakemake's jobs
+into submissions, and this module's verdicts into reports. Submissions happen in threads, so that
+a slow scheduler holds nothing up and Ctrl-C never cuts one short.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+from relion_dispatch import recovery
+from relion_dispatch.client import BusyError, Client
+from relion_dispatch.errors import DispatchError, SchedulerError
+from relion_dispatch.headlock import HeadLock
+from relion_dispatch.ledger import Entry, Ledger, Phase, new_token
+from relion_dispatch.reports import State
+from relion_dispatch.schedulers import Definition, job_name
+from relion_dispatch.watch import Pace, Verdict, Watch, Watched
+
+#: The folder in a project for ledger, lock and the files of plain jobs.
+FOLDER = Path(".relion-dispatch")
+
+_SUBMITTING_THREADS = 4
+_LONGEST_RETRY_S = 60.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Limits:
+    """How hard the scheduler may be pressed; see `watch.Pace` and `watch.Watch`."""
+
+    least_poll_s: float = 0.4
+    most_poll_s: float = 15.0
+    patience_s: float = 120.0
+    submissions_per_s: float = 0.0  # as fast as it goes
+
+
+@dataclass(frozen=True, kw_only=True)
+class Submission:
+    """A script on its way to the scheduler.
+
+    Attributes
+    ----------
+    entry
+        Its place in the ledger.
+    command
+        The submit command.
+    script
+        The script.
+    taken
+        Told the entry with its id, once the scheduler has it.
+    refused
+        Told why not, when the scheduler will not have it.
+    """
+
+    entry: Entry
+    command: Sequence[str]
+    script: Path
+    taken: Callable[[Entry], None]
+    refused: Callable[[str], None]
+
+
+class Head:
+    """The one head process of a project.
+
+    Parameters
+    ----------
+    definition
+        The scheduler.
+    folder
+        The project's folder for ledger and lock.
+    limits
+        How hard the scheduler may be pressed.
+    say
+        Told, in sentences, what a user should know.
+
+    Raises
+    ------
+    DispatchError
+        When another head runs the project's jobs.
+    """
+
+    def __init__(
+        self, definition: Definition, folder: Path, limits: Limits, say: Callable[[str], None]
+    ) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self._definition = definition
+        self._say = say
+        self._lock = HeadLock(folder / "lock", say)
+        self._ledger = Ledger(folder)
+        self._client = Client(definition, hold=(self._lock.fd,))
+        self._watch = Watch(self._client, patience_s=limits.patience_s)
+        self.pace = Pace(limits.least_poll_s, limits.most_poll_s)
+        self._gate = _Gate(limits.submissions_per_s)
+        self._pool = ThreadPoolExecutor(_SUBMITTING_THREADS, thread_name_prefix="submit")
+        self._stopping = threading.Event()
+        self._mutex = threading.Lock()
+        self._intended: dict[str, Entry] = {}  # not handed on yet
+        self._begun: dict[str, Entry] = {}  # handed to the submit command, id not known yet
+        self._taken: dict[str, Entry] = {}  # in the scheduler's hands
+        self._troubled_since = 0.0
+        self._closed = False
+        self._alive = set(recovery.recover(self._ledger, self._client, self._watch, say))
+
+    def earlier(self, key: str, fingerprint: str, *, complete: bool, marked: str) -> Entry | None:
+        """Return the submission of an earlier head that does a job, if there is one.
+
+        One that does something else by now is brought to its end.
+
+        Parameters
+        ----------
+        key, fingerprint
+            What the job is, and what it is to do.
+        complete
+            Whether all of its output is there.
+        marked
+            Token of the submission that the workflow knows to be unfinished, if any.
+
+        Returns
+        -------
+        Entry or None
+            One that has succeeded needs nothing more; any other is to be watched.
+        """
+        entry = self._ledger.find(key)
+        if entry is None:
+            return None
+        alive = entry.token in self._alive
+        if recovery.serves(
+            entry, fingerprint, complete=complete, marked=marked == entry.token, alive=alive
+        ):
+            if alive:
+                with self._mutex:
+                    self._taken[entry.token] = entry
+            return entry
+        if alive:
+            self._alive.discard(entry.token)
+            recovery.end(entry, self._ledger, self._client, self._watch, self._say)
+        return None
+
+    def new_entry(self, key: str, fingerprint: str, label: str, exit_file: str) -> Entry:
+        """Return an entry for a submission to come; ``label`` is what people know the job by."""
+        token = new_token()
+        return Entry(
+            key=key,
+            token=token,
+            name=job_name(self._definition, label, token),
+            fingerprint=fingerprint,
+            exit_file=exit_file,
+            time=time.time(),
+        )
+
+    def intend(self, entries: Sequence[Entry]) -> None:
+        """Note submissions to come, on disk; their exit files must not exist any more."""
+        self._ledger.intend(entries)
+        with self._mutex:
+            self._intended.update({entry.token: entry for entry in entries})
+
+    def withdraw(self, entry: Entry) -> None:
+        """Note that an intended submission will not happen."""
+        self._ledger.note(entry, Phase.REFUSED)
+        with self._mutex:
+            self._intended.pop(entry.token, None)
+
+    def submit(self, submission: Submission) -> None:
+        """Hand a script to the scheduler soon, in a thread of its own."""
+        self._pool.submit(self._submit, submission)
+
+    def poll(self, entries: Sequence[Entry]) -> dict[str, Verdict]:
+        """Return the verdicts, by token, on those that have ended."""
+        started = time.monotonic()
+        jobs = [Watched(job_id=each.job_id, exit_file=Path(each.exit_file)) for each in entries]
+        verdicts = self._watch.poll(jobs) if jobs else {}
+        self._mention_trouble()
+        ended = {
+            each.token: verdicts[each.job_id]
+            for each in entries
+            if not verdicts[each.job_id].state.alive
+        }
+        took_s = time.monotonic() - started
+        self.pace.asked(jobs=len(jobs) - len(ended), changed=bool(ended), took_s=took_s)
+        return ended
+
+    def collected(self, entry: Entry, verdict: Verdict) -> None:
+        """Note that a job's end is known; call it before anybody acts on it."""
+        succeeded = verdict.state is State.SUCCEEDED
+        self._ledger.note(entry, Phase.SUCCEEDED if succeeded else Phase.FAILED)
+        with self._mutex:
+            self._taken.pop(entry.token, None)
+            self._alive.discard(entry.token)
+
+    def beat(self) -> None:
+        """Show other machines that this head lives."""
+        self._lock.beat()
+
+    def cancel(self) -> None:
+        """Stop submitting, and cancel all that was submitted, also what is on its way.
+
+        Raises
+        ------
+        SchedulerError
+            When the scheduler gives no answer; the jobs then go on, and the next head finds them.
+        """
+        self.stop()
+        with self._mutex:
+            begun, taken = list(self._begun.values()), list(self._taken.values())
+        if begun:
+            found = self._client.find([entry.name for entry in begun])
+            taken += [
+                self._ledger.note(entry, Phase.SUBMITTED, found[entry.name].job_id)
+                for entry in begun
+                if entry.name in found
+            ]
+        if taken:
+            self._say(f"cancelling {len(taken)} jobs")
+            self._client.cancel([entry.job_id for entry in taken])
+        for entry in taken:
+            self._ledger.note(entry, Phase.CANCELLED)
+
+    def stop(self) -> None:
+        """Submit nothing more; returns when nothing is on its way any longer."""
+        self._stopping.set()
+        self._pool.shutdown(wait=True, cancel_futures=True)
+        with self._mutex:
+            never, self._intended = list(self._intended.values()), {}
+        for entry in never:
+            self._ledger.note(entry, Phase.REFUSED)
+
+    def close(self) -> None:
+        """Give the project free for another head; jobs at the scheduler go on."""
+        if not self._closed:
+            self._closed = True
+            self.stop()
+            self._ledger.close()
+            self._lock.release()
+
+    def _submit(self, submission: Submission) -> None:
+        entry = submission.entry
+        if not self._gate.passed(self._stopping):
+            return
+        with self._mutex:
+            self._begun[entry.token] = self._intended.pop(entry.token, entry)
+        try:
+            job_id = self._submit_until_taken(submission)
+        except DispatchError as error:
+            self._ledger.note(entry, Phase.REFUSED)
+            with self._mutex:
+                del self._begun[entry.token]
+            submission.refused(str(error))
+            return
+        if job_id is None:
+            return
+        entry = self._ledger.note(entry, Phase.SUBMITTED, job_id)
+        with self._mutex:
+            del self._begun[entry.token]
+            self._taken[entry.token] = entry
+        self.pace.happened()
+        submission.taken(entry)
+
+    def _submit_until_taken(self, submission: Submission) -> str | None:
+        """Return the id; None when the head stops before the scheduler has said anything."""
+        name = submission.entry.name
+        wait_s = 1.0
+        while True:
+            try:
+                return self._client.submit(submission.command, submission.script, name)
+            except BusyError as error:
+                self._say(f"submitting {name} again in {wait_s:g} s: {error}")
+            found = None
+            while (
+                found is None
+            ):  # it may have been taken all the same: no second try before an answer
+                if self._stopping.wait(wait_s):
+                    return None
+                wait_s = min(2 * wait_s, _LONGEST_RETRY_S)
+                with contextlib.suppress(SchedulerError):
+                    found = self._client.find([name])
+            if found:
+                return found[name].job_id
+
+    def _mention_trouble(self) -> None:
+        """Say that the scheduler is silent, and every five minutes that it still is."""
+        if not self._watch.trouble:
+            self._troubled_since = 0.0
+        elif time.monotonic() - self._troubled_since > 300:
+            self._troubled_since = time.monotonic()
+            self._say(f"no word on the jobs, asking on: {self._watch.trouble}")
+
+
+class _Gate:
+    """Lets submissions through one after the other, no faster than allowed."""
+
+    def __init__(self, per_s: float) -> None:
+        self._gap_s = 1 / per_s if per_s > 0 else 0.0
+        self._next = 0.0
+        self._mutex = threading.Lock()
+
+    def passed(self, stopping: threading.Event) -> bool:
+        """Wait for one's turn; False when there is none any more."""
+        with self._mutex:
+            now = time.monotonic()
+            turn = max(now, self._next)
+            self._next = turn + self._gap_s
+        return not stopping.wait(turn - now)

@@ -1,0 +1,142 @@
+"""One head process a project: a lock that dies with its holder and with what it has started.
+
+The lock file is locked with ``flock``. Processes that the head starts to submit jobs inherit the
+open file, so that after a ``kill -9`` the next head gets the lock only when no submission is on
+its way any more. Where the file system cannot lock, and between machines on those that lock for
+each machine alone, the file's content and its age decide: its holder touches it all the time.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import json
+import os
+import socket
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from relion_dispatch.errors import DispatchError
+
+#: Age in seconds of a lock file's last sign of life after which another machine's head is dead.
+STALE_S = 120.0
+#: Seconds to wait for the last submissions of a head that is dead already.
+DRAIN_S = 90.0
+
+_UNSUPPORTED = {errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOLCK, errno.EINVAL}
+
+
+class HeadLock:
+    """The lock of one project; see the module.
+
+    Parameters
+    ----------
+    path
+        The lock file; its folder must exist.
+    say
+        Told, in a sentence, what is waited for.
+    """
+
+    def __init__(self, path: Path, say: Callable[[str], None]) -> None:
+        self._path = path
+        self._say = say
+        self._fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        try:
+            self._acquire()
+        except BaseException:
+            os.close(self._fd)
+            raise
+        self._write({"host": socket.gethostname(), "pid": os.getpid(), "started": time.time()})
+
+    @property
+    def fd(self) -> int:
+        """The open lock file, for processes that must keep it locked."""
+        return self._fd
+
+    def beat(self) -> None:
+        """Show that the holder lives."""
+        os.utime(self._fd)
+
+    def release(self) -> None:
+        """Give the lock up; twice is no harm."""
+        if self._fd >= 0:
+            os.ftruncate(self._fd, 0)
+            os.close(self._fd)
+            self._fd = -1
+
+    def _acquire(self) -> None:
+        deadline = time.monotonic() + DRAIN_S
+        said = False
+        while not self._locked():
+            holder = self._read()
+            if _alive_here(holder) or time.monotonic() > deadline:
+                raise DispatchError(_taken(self._path, holder))
+            if not said:
+                self._say("waiting for the last submissions of a head process that died")
+            said = True
+            time.sleep(0.1)
+        self._outwait_another_machine()
+
+    def _locked(self) -> bool:
+        try:
+            fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        except OSError as error:
+            if error.errno not in _UNSUPPORTED:
+                raise
+            return not _alive_here(self._read())
+        return True
+
+    def _outwait_another_machine(self) -> None:
+        """Make sure that the holder named in the file is gone, if only its machine could tell."""
+        holder = self._read()
+        if not holder or holder.get("host") == socket.gethostname():
+            return
+        first_beat = os.fstat(self._fd).st_mtime
+        said = False
+        while time.time() - first_beat < STALE_S:
+            if not said:
+                self._say(
+                    f"waiting {STALE_S:g} s for a sign of life of the head on {holder['host']}"
+                )
+            said = True
+            time.sleep(1.0)
+            if not self._read():
+                return
+            if os.fstat(self._fd).st_mtime != first_beat:
+                raise DispatchError(_taken(self._path, holder))
+
+    def _read(self) -> dict[str, Any]:
+        try:
+            record = json.loads(os.pread(self._fd, 4096, 0))
+        except ValueError:
+            return {}
+        return record if isinstance(record, dict) else {}
+
+    def _write(self, record: dict[str, object]) -> None:
+        os.ftruncate(self._fd, 0)
+        os.pwrite(self._fd, json.dumps(record).encode(), 0)
+
+
+def _alive_here(holder: dict[str, Any]) -> bool:
+    """Whether the holder is a process of this machine that still lives."""
+    if not holder or holder.get("host") != socket.gethostname():
+        return False
+    try:
+        os.kill(int(holder["pid"]), 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return int(holder["pid"]) != os.getpid()
+
+
+def _taken(path: Path, holder: dict[str, Any]) -> str:
+    who = f"process {holder['pid']} on {holder['host']}" if holder else "another process"
+    return (
+        f"{who} already runs this project's jobs: wait for it or end it first"
+        f" (if it is certain that there is none, remove {path})"
+    )

@@ -1,0 +1,322 @@
+"""Schedulers as data: how to submit, ask, list and cancel, and what their words for states mean.
+
+A scheduler is one `Definition`; everything else here turns a definition into argument lists and
+reads replies. Nothing in this module starts a process.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from relion_dispatch.errors import SchedulerError
+from relion_dispatch.reports import READERS, Report, State
+
+if TYPE_CHECKING:
+    from relion_dispatch.cluster import Scheduler
+
+
+@dataclass(frozen=True, kw_only=True)
+class Definition:
+    """One scheduler's commands and words.
+
+    In the commands ``{user}`` is the user's name, ``{job_ids}`` the ids with commas between them,
+    a whole word ``{ids}`` the ids as words of their own, and ``{name}`` a job's name.
+
+    Attributes
+    ----------
+    submit
+        Submits the script whose path is appended, or which is read from standard input.
+    tag
+        Options that give the job the name it is found by.
+    name_length
+        Most characters that the scheduler keeps of a name.
+    job_id_pattern
+        Its first group is the id in what the submit command prints.
+    status
+        Reports many jobs.
+    history
+        The same for jobs that ``status`` has forgotten; empty when there is no such command.
+    listing
+        Reports all of the user's jobs of late, with their names.
+    cancel
+        Cancels the jobs whose ids are appended.
+    reply
+        How the reports are laid out, a key of `reports.READERS`.
+    states
+        The scheduler's words, in capitals where it has case.
+    busy
+        Pattern of the messages of a scheduler that would take the job later.
+    ids_per_call
+        Most ids of one call.
+    time_limit_s
+        Seconds to wait for an answer.
+    """
+
+    name: str
+    submit: tuple[str, ...]
+    tag: tuple[str, ...]
+    name_length: int = 100
+    job_id_pattern: str
+    status: tuple[str, ...]
+    history: tuple[str, ...] = ()
+    listing: tuple[str, ...] = ()
+    cancel: tuple[str, ...]
+    reply: str = "columns"
+    states: Mapping[str, State] = field(default_factory=dict)
+    busy: str = ""
+    script_on_stdin: bool = False
+    ids_per_call: int = 500
+    time_limit_s: float = 60.0
+
+
+def _states(**words: str) -> dict[str, State]:
+    """Turn state names and their words, apart by spaces, round: from word to state."""
+    return {word: State[state] for state, these in words.items() for word in these.split()}
+
+
+_SLURM_STATES = _states(
+    PENDING="PENDING CONFIGURING REQUEUED REQUEUE_FED REQUEUE_HOLD RESV_DEL_HOLD SPECIAL_EXIT",
+    RUNNING="RUNNING COMPLETING RESIZING SIGNALING STAGE_OUT STOPPED SUSPENDED",
+    SUCCEEDED="COMPLETED",
+    FAILED="FAILED LAUNCH_FAILED",
+    CANCELLED="CANCELLED PREEMPTED REVOKED",
+    TIMEOUT="TIMEOUT DEADLINE",
+    OUT_OF_MEMORY="OUT_OF_MEMORY",
+    NODE_FAILURE="NODE_FAIL BOOT_FAIL RECONFIG_FAIL",
+)
+
+# What sbatch says when the controller is away or overrun, or a limit on queued jobs is reached.
+_SLURM_BUSY = (
+    "unable to contact slurm controller|socket timed out|zero bytes were transmitted"
+    "|temporarily unable|resource temporarily unavailable|connection refused|connection reset"
+    "|communication connection failure|transport endpoint|unexpected message received"
+    "|submit ?limit|maxsubmitjob|job violates accounting/qos policy"
+)
+
+_SQUEUE = ("squeue", "--noheader", "--states=all", "--user={user}", "--format=%i|%T|%r|%N||%j")
+
+SLURM = Definition(
+    name="slurm",
+    submit=("sbatch",),
+    tag=("--job-name={name}", "--comment={name}"),
+    job_id_pattern=r"^(?:Submitted batch job )?(\d+)",
+    # One reply for all of the user's jobs costs the controller less than a list of ids.
+    status=_SQUEUE,
+    history=(
+        "sacct",
+        "--noheader",
+        "--parsable2",
+        "--allocations",
+        "--format=JobID,State,Reason,NodeList,ExitCode,JobName",
+        "--jobs={job_ids}",
+    ),
+    listing=_SQUEUE,
+    cancel=("scancel",),
+    states=_SLURM_STATES,
+    busy=_SLURM_BUSY,
+)
+
+PBS = Definition(
+    name="pbs",
+    submit=("qsub",),
+    tag=("-N", "{name}"),
+    name_length=15,
+    job_id_pattern=r"^(\d+(?:\[\])?(?:\.[\w.-]+)?)\s*$",
+    status=("qstat", "-f", "{ids}"),
+    history=("qstat", "-x", "-f", "{ids}"),
+    listing=("qstat", "-f"),
+    cancel=("qdel",),
+    reply="stanzas",
+    states=_states(PENDING="Q H W T M", RUNNING="R E B S U", ENDED="C F X"),
+    busy="cannot connect to server|connection refused|would exceed|exceeds? .*limit|try again",
+    ids_per_call=300,
+)
+
+SGE = Definition(
+    name="sge",
+    submit=("qsub",),
+    tag=("-N", "{name}"),
+    job_id_pattern=r"Your job(?:-array)? (\d+)",
+    status=("qstat", "-u", "{user}", "-xml"),
+    history=("qacct", "-j", "{ids}"),
+    listing=("qstat", "-u", "{user}", "-xml"),
+    cancel=("qdel",),
+    reply="grid_engine",
+    busy="unable to contact qmaster|can't connect|commlib error|only allowed to have",
+    ids_per_call=1,
+)
+
+LSF = Definition(
+    name="lsf",
+    submit=("bsub",),
+    tag=("-J", "{name}"),
+    job_id_pattern=r"Job <(\d+)>",
+    status=(
+        "bjobs",
+        "-a",
+        "-noheader",
+        "-o",
+        "jobid stat pend_reason exec_host exit_code job_name delimiter='|'",
+        "{ids}",
+    ),
+    listing=(
+        "bjobs",
+        "-a",
+        "-noheader",
+        "-o",
+        "jobid stat pend_reason exec_host exit_code job_name delimiter='|'",
+    ),
+    cancel=("bkill",),
+    states=_states(
+        PENDING="PEND WAIT PSUSP FWD_PEND PROV",
+        RUNNING="RUN USUSP SSUSP",
+        SUCCEEDED="DONE",
+        FAILED="EXIT",
+    ),
+    busy="lsf is down|mbatchd is|cannot connect|please wait|limit has been reached|try later",
+    script_on_stdin=True,
+)
+
+DEFINITIONS = {each.name: each for each in (SLURM, PBS, SGE, LSF)}
+
+
+def definition_for(scheduler: Scheduler) -> Definition:
+    """Return the definition that a cluster's file describes.
+
+    The submit command tells which scheduler it is; what the file says itself wins over the shipped
+    definition. Commands of the file's own print ``id|state`` and may go on with
+    ``|reason|node|exit code|name``.
+
+    Raises
+    ------
+    SchedulerError
+        When it is none of the known ones and the file leaves out one of its commands.
+    """
+    submit = _words(scheduler.submit)
+    base = DEFINITIONS.get(_kind(submit, _words(scheduler.status)))
+    own = {
+        "status": _words(scheduler.status),
+        "history": _words(scheduler.history),
+        "cancel": _words(scheduler.cancel),
+    }
+    if base is None:
+        return _foreign(scheduler, submit, own)
+    given = {name: words for name, words in own.items() if words}
+    if given.keys() & {"status", "history"} and base.reply != "columns":
+        # Columns of the file's own, and what it leaves out would print something else.
+        words = {**_SLURM_STATES, **base.states}
+        base = replace(base, reply="columns", status=(), history=(), listing=(), states=words)
+    pattern = scheduler.job_id_pattern
+    if pattern == type(scheduler).job_id_pattern:  # not the file's own: the shipped one knows more
+        pattern = base.job_id_pattern
+    return replace(
+        base,
+        submit=submit,
+        job_id_pattern=pattern,
+        status=given.get("status", base.status),
+        history=given.get("history", base.history),
+        cancel=given.get("cancel", base.cancel),
+        time_limit_s=scheduler.time_limit_s,
+    )
+
+
+def _foreign(
+    scheduler: Scheduler, submit: tuple[str, ...], own: Mapping[str, tuple[str, ...]]
+) -> Definition:
+    lacking = [name for name in ("status", "cancel") if not own[name]]
+    if not submit or lacking:
+        raise SchedulerError(
+            f"the scheduler behind '{' '.join(submit)}' is not known: add"
+            f" {' and '.join(lacking) or 'submit'} to cluster.scheduler in the cluster file, or"
+            " name sbatch, qsub or bsub as its submit command"
+        )
+    every_word = {
+        word: state for each in DEFINITIONS.values() for word, state in each.states.items()
+    }
+    return Definition(
+        name=Path(submit[0]).name,
+        submit=submit,
+        tag=(),
+        job_id_pattern=scheduler.job_id_pattern,
+        status=own["status"],
+        history=own["history"],
+        cancel=own["cancel"],
+        states={**every_word, **_SLURM_STATES},
+        ids_per_call=300,
+        time_limit_s=scheduler.time_limit_s,
+    )
+
+
+def _words(command: Iterable[str]) -> tuple[str, ...]:
+    return tuple(word for part in command for word in shlex.split(part))
+
+
+def _kind(submit: Sequence[str], status: Sequence[str]) -> str:
+    """Name the scheduler by its commands; Grid Engine's ``qsub`` is told from PBS by ``-xml``."""
+    program = Path(submit[0]).name if submit else ""
+    if program == "qsub":
+        return "sge" if "-xml" in status or "SGE_ROOT" in os.environ else "pbs"
+    return {"sbatch": "slurm", "bsub": "lsf"}.get(program, "")
+
+
+def job_name(definition: Definition, label: str, token: str) -> str:
+    """Return the name a job is submitted under: unique by its token, and telling by its label."""
+    readable = re.sub(r"[^A-Za-z0-9_-]+", "_", label).strip("_-")
+    room = definition.name_length - len(token) - 1
+    readable = readable[: max(room, 0)]
+    return f"{readable}.{token}" if readable[:1].isalpha() else token
+
+
+def submit_argv(
+    definition: Definition, command: Sequence[str], script: str, name: str
+) -> list[str]:
+    """Return the argument list that submits a script under a name.
+
+    Parameters
+    ----------
+    command
+        The submit command with a site's own options; empty for the definition's own.
+    """
+    options = [word.format(name=name) for word in definition.tag]
+    target = [] if definition.script_on_stdin else [script]
+    return [*(command or definition.submit), *options, *target]
+
+
+def parse_job_id(definition: Definition, printed: str) -> str | None:
+    """Find the job's id in what the submit command printed."""
+    found = re.search(definition.job_id_pattern, printed, re.MULTILINE)
+    return found[1] if found else None
+
+
+def queries(
+    definition: Definition, command: Sequence[str], job_ids: Sequence[str], user: str
+) -> Iterator[list[str]]:
+    """Yield the argument lists that together ask for all the given jobs.
+
+    A command that takes no ids asks once for everything.
+    """
+    takes_ids = any("{job_ids}" in word or word == "{ids}" for word in command)
+    step = definition.ids_per_call if takes_ids else max(len(job_ids), 1)
+    for start in range(0, max(len(job_ids), 1), step):
+        batch = job_ids[start : start + step]
+        argv: list[str] = []
+        for word in command:
+            filled = word.replace("{job_ids}", ",".join(batch)).replace("{user}", user)
+            argv += batch if word == "{ids}" else [filled]
+        yield argv
+
+
+def is_busy(definition: Definition, message: str) -> bool:
+    """Whether a refusal is one that time heals."""
+    return bool(definition.busy) and re.search(definition.busy, message, re.IGNORECASE) is not None
+
+
+def read(definition: Definition, text: str) -> dict[str, Report]:
+    """Read a reply to any of the definition's queries, by job id."""
+    return {each.job_id: each for each in READERS[definition.reply](text, definition.states)}
