@@ -1,0 +1,209 @@
+"""Between Snakemake and the head: jobs in, verdicts out."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from snakemake_interface_executor_plugins.executors.base import SubmittedJobInfo
+
+from relion_dispatch import atomic, failures
+from relion_dispatch.engine import plan as make_plan
+from relion_dispatch.errors import DispatchError, InputError
+from relion_dispatch.head import FOLDER, Head, Limits, Submission
+from relion_dispatch.profiles import VARIABLE, load_profile
+from relion_dispatch.reports import State
+from relion_dispatch.schedulers import definition_for
+from snakemake_executor_plugin_relion_dispatch import jobs as snakemake_jobs
+
+if TYPE_CHECKING:
+    from relion_dispatch.ledger import Entry
+    from relion_dispatch.plan import Plan
+    from relion_dispatch.watch import Verdict
+    from snakemake_executor_plugin_relion_dispatch import Executor, ExecutorSettings
+    from snakemake_executor_plugin_relion_dispatch.jobs import Work
+
+
+class Bridge:
+    """One workflow run's connection to the scheduler.
+
+    Parameters
+    ----------
+    executor
+        Snakemake's executor.
+
+    Raises
+    ------
+    DispatchError
+        When the profile is wrong, the scheduler is unknown, or another run has the project.
+    """
+
+    def __init__(self, executor: Executor) -> None:
+        self._executor = executor
+        self._settings: ExecutorSettings = executor.executor_settings
+        self._profile_name = _profile_name(self._settings.profile)
+        self._profile = load_profile(self._profile_name)
+        if self._profile.cluster.local:
+            raise InputError(
+                f"profile {self._profile_name} has no scheduler: use Snakemake's own executor"
+                " (--executor local) with it"
+            )
+        # Snakemake inside a job, and whatever a job dispatches itself, must find the same profile.
+        os.environ[VARIABLE] = str(self._profile.path)
+        self.head = Head(
+            definition_for(self._profile.cluster.scheduler),
+            FOLDER,
+            _limits(self._settings),
+            executor.logger.info,
+        )
+
+    def run(self, jobs: Sequence[Any]) -> None:
+        """Submit jobs, or take up those that an earlier run has submitted."""
+        works = [work for job in jobs if (work := self._described(job)) is not None]
+        new = [work for work in works if not self._taken_up(work)]
+        entries = [self._announce(work) for work in new]
+        self.head.intend(entries)
+        for work, entry in zip(new, entries, strict=True):
+            self._submit(work, entry)
+
+    def check(self, active: Sequence[SubmittedJobInfo]) -> Iterator[SubmittedJobInfo]:
+        """Report the jobs that have ended and yield the others."""
+        ended = self.head.poll([info.aux["entry"] for info in active])
+        for info in active:
+            entry = info.aux["entry"]
+            if entry.token not in ended:
+                yield info
+                continue
+            verdict = ended[entry.token]
+            self.head.collected(entry, verdict)
+            if verdict.state is State.SUCCEEDED:
+                self._executor.report_job_success(info)
+            else:
+                self._report_failure(info, verdict)
+
+    def cancel(self) -> None:
+        """Cancel all jobs, or leave them all, as the settings say."""
+        if self._settings.no_cancel:
+            self.head.stop()
+            self._executor.logger.info(
+                "Submitted jobs are left alone. Run the same command again to pick them up."
+            )
+            return
+        try:
+            self.head.cancel()
+        except DispatchError as error:
+            self._executor.logger.error(
+                f"Not all jobs could be cancelled: {error}\n"
+                "Run the same command again to pick them up, or cancel them by hand."
+            )
+
+    def _described(self, job: Any) -> Work | None:
+        try:
+            return snakemake_jobs.describe(job, self._executor)
+        except DispatchError as error:
+            self._refused(job, str(error))
+            return None
+
+    def _taken_up(self, work: Work) -> bool:
+        """Take up the submission of an earlier run that does this job, if there is one."""
+        entry = self.head.earlier(
+            work.key,
+            work.fingerprint,
+            complete=snakemake_jobs.is_complete(work.job),
+            marked=snakemake_jobs.marker(work.job),
+        )
+        if entry is None:
+            return False
+        info = _info(work, entry)
+        if entry.phase.open:
+            self._say(work, f"is still with the scheduler as job {entry.job_id}")
+            work.job.register(external_jobid=entry.token)
+            self._executor.report_job_submission(info, register_job=False)
+        else:
+            self._say(work, "was done when nobody watched")
+            self._executor.report_job_success(info)
+        return True
+
+    def _announce(self, work: Work) -> Entry:
+        """Mark the output as unfinished, and clear away what a former run has left."""
+        entry = self.head.new_entry(work.key, work.fingerprint, work.label, str(work.exit_file))
+        work.job.register(external_jobid=entry.token)
+        work.exit_file.unlink(missing_ok=True)
+        return entry
+
+    def _submit(self, work: Work, entry: Entry) -> None:
+        try:
+            plan = self._planned(work)
+            work.prepare()
+            script = Path(plan.script_path)
+            atomic.write_text(script, plan.script, mode=0o755)
+        except (DispatchError, OSError) as error:
+            self.head.withdraw(entry)
+            self._refused(work.job, str(error))
+            return
+        info = _info(work, entry)
+
+        def taken(entry: Entry) -> None:
+            info.external_jobid = entry.job_id
+            info.aux["entry"] = entry
+            self._say(work, f"is job {entry.job_id}, log {work.logs[0]}")
+            self._executor.report_job_submission(info, register_job=False)
+
+        def refused(reason: str) -> None:
+            self._refused(work.job, reason)
+
+        command = (*shlex.split(plan.submit_command)[:-1], *work.submit_options)
+        submission = Submission(
+            entry=entry, command=command, script=script, taken=taken, refused=refused
+        )
+        self.head.submit(submission)
+
+    def _planned(self, work: Work) -> Plan:
+        """Plan a job as its commands ask for, and again where the workflow asks for other sizes."""
+        plan = make_plan(work.request, self._profile)
+        if other := snakemake_jobs.wishes(work.job, plan):
+            plan = make_plan(work.with_overrides(other), self._profile)
+        return plan
+
+    def _report_failure(self, info: SubmittedJobInfo, verdict: Verdict) -> None:
+        work, entry = info.aux["work"], info.aux["entry"]
+        message = failures.message(
+            verdict, rule=work.rule, name=entry.name, logs=work.logs, script=work.script
+        )
+        self._executor.report_job_error(info, msg=f"{message}\n")
+
+    def _refused(self, job: Any, reason: str) -> None:
+        info = SubmittedJobInfo(job)
+        self._executor.report_job_error(info, msg=f"not submitted: {reason}\n")
+
+    def _say(self, work: Work, text: str) -> None:
+        self._executor.logger.info(f"Job {work.job.jobid} ({work.label}) {text}.")
+
+
+def _info(work: Work, entry: Entry) -> SubmittedJobInfo:
+    return SubmittedJobInfo(
+        work.job, external_jobid=entry.job_id or None, aux={"work": work, "entry": entry}
+    )
+
+
+def _profile_name(given: str | None) -> str:
+    """Name the profile: as set, or else the one that Snakemake itself was started with."""
+    from relion_dispatch.pipeline.jobs import profile_in_use
+
+    if given:
+        return given
+    in_use = profile_in_use(sys.argv, os.environ)
+    return os.environ.get(VARIABLE) or in_use if in_use == "local" else in_use
+
+
+def _limits(settings: ExecutorSettings) -> Limits:
+    return Limits(
+        least_poll_s=settings.least_poll_seconds or 0.4,
+        most_poll_s=settings.most_poll_seconds or 15.0,
+        patience_s=settings.patience_seconds or 120.0,
+        submissions_per_s=settings.submissions_per_second or 0.0,
+    )

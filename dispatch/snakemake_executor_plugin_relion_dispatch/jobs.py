@@ -1,0 +1,332 @@
+"""What Snakemake's jobs are to the engine: requests, and what tells one job from another."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+import shlex
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from relion_dispatch.engine import Request
+from relion_dispatch.errors import InputError
+from relion_dispatch.head import FOLDER
+
+if TYPE_CHECKING:
+    from relion_dispatch.plan import Plan
+    from snakemake_executor_plugin_relion_dispatch import Executor
+
+#: Snakemake's resources (conventions of its executors) and the job parameters they stand for.
+PARAMETERS = {
+    "tasks": "nproc",
+    "cpus_per_task": "nthread",
+    "nodes": "nodes",
+    "gpu": "ngpu",
+    "mem_mb": "mem",
+    "runtime": "runtime",
+    "slurm_partition": "partition",
+}
+#: Resources that no job parameter stands for, and the options of ``sbatch`` that they become.
+OPTIONS = {"slurm_account": "--account", "qos": "--qos", "constraint": "--constraint"}
+
+_LONGEST_ARGUMENT = 100_000  # a kernel takes 128 KiB
+
+# Snakemake's own shell sets these for every job.
+_THREAD_VARIABLES = (
+    "OMP_NUM_THREADS",
+    "OPENBLAS_NUM_THREADS",
+    "MKL_NUM_THREADS",
+    "NUMEXPR_NUM_THREADS",
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Work:
+    """A Snakemake job as the scheduler will see it.
+
+    Attributes
+    ----------
+    job
+        Snakemake's job.
+    key, fingerprint
+        What tells it from other jobs; what it does, and of which input.
+    rule, label
+        Its rule, and what people know it by.
+    request
+        What the engine is asked for.
+    folder
+        Where script, logs and exit code are.
+    logs
+        Its logs, the most telling first.
+    prepare
+        Makes room for its output; does nothing for a job that does so itself.
+    submit_options
+        Further options of the submit command.
+    """
+
+    job: Any
+    key: str
+    fingerprint: str
+    rule: str
+    label: str
+    request: Request
+    folder: Path
+    logs: tuple[Path, ...]
+    prepare: Callable[[], None]
+    submit_options: tuple[str, ...] = ()
+
+    @property
+    def exit_file(self) -> Path:
+        """Where the job leaves its exit code."""
+        return Path(self.request.exit_file)
+
+    @property
+    def script(self) -> Path:
+        """The script that is submitted."""
+        return Path(f"{self.request.script_path}.run")
+
+    def with_overrides(self, overrides: Mapping[str, object]) -> Request:
+        """Return the request with further job parameters."""
+        return replace(self.request, overrides={**self.request.overrides, **overrides})
+
+
+def describe(job: Any, executor: Executor) -> Work:
+    """Describe a Snakemake job.
+
+    Raises
+    ------
+    InputError
+        When a rule's ``params.relion`` is no list of commands.
+    """
+    reason = why_wrapped(job, executor.workflow)
+    commands = None if reason else relion_commands(job)
+    if commands:
+        request, logs = _relion_request(job, commands)
+    else:
+        command = executor.format_job_exec(job) if reason else job.shellcmd
+        request, logs = _plain_request(job, command)
+
+    def prepare() -> None:
+        for stale in (request.outfile, request.errfile):
+            Path(stale).unlink(missing_ok=True)
+        if not reason:
+            executor.workflow.async_run(job.prepare())
+
+    return Work(
+        job=job,
+        key=identity(job),
+        fingerprint=fingerprint(job, commands),
+        rule=job.name,
+        label=request.name,
+        request=request,
+        folder=Path(request.script_path).parent,
+        logs=logs,
+        prepare=prepare,
+        submit_options=tuple(_submit_options(job)),
+    )
+
+
+def why_wrapped(job: Any, workflow: Any) -> str:
+    """Say why a job needs Snakemake on the compute node; empty when it does not."""
+    if job.is_group():
+        return "a group"
+    if not job.is_shell:
+        return "no shell command"
+    from snakemake.settings.types import DeploymentMethod, SharedFSUsage
+    from snakemake.shell import shell
+
+    deployed = workflow.deployment_settings.deployment_method
+    files = [*job.input, *job.output]
+    reasons = {
+        "a benchmark": job.benchmark is not None,
+        "a shadow directory": job.is_shadow,
+        "a conda environment": DeploymentMethod.CONDA in deployed and bool(job.conda_env),
+        "a container": DeploymentMethod.APPTAINER in deployed and bool(job.container_img_url),
+        "modules": DeploymentMethod.ENV_MODULES in deployed and bool(job.env_modules),
+        "pipes or services": bool(job.pipe_or_service_output),
+        "storage": any(getattr(each, "is_storage", False) for each in files),
+        "no shared file system": workflow.storage_settings.shared_fs_usage != SharedFSUsage.all(),
+        "the cache": workflow.workflow_settings.cache is not None and bool(job.rule.cache),
+        "a shell of its own": bool(
+            job.resources.get("shell_exec")
+            or getattr(shell, "_process_prefix", None)
+            or getattr(shell, "_process_suffix", None)
+            or Path(shell.get_executable() or "").name != "bash"
+        ),
+        "values known on the node only": "<TBD>" in job.shellcmd,
+    }
+    return next((reason for reason, holds in reasons.items() if holds), "")
+
+
+def relion_commands(job: Any) -> tuple[str, ...]:
+    """Return the RELION commands that a rule gives in ``params.relion``; none when it does not."""
+    given = job.params.get("relion")
+    if not given:
+        return ()
+    if isinstance(given, str) or not all(isinstance(line, str) for line in given):
+        raise InputError(f"rule {job.name}: params.relion must be a list of commands, a line each")
+    return tuple(given)
+
+
+def _relion_request(job: Any, commands: Sequence[str]) -> tuple[Request, tuple[Path, ...]]:
+    """Ask for the job that RELION's GUI would submit with the same commands."""
+    from relion_dispatch.data import DataFacts
+
+    out = job.log.get("out") or str(Path(job.output[0]).parent / "run.out")
+    folder = Path(out).parent
+    err = job.log.get("err") or str(folder / "run.err")
+    request = Request(
+        commands=tuple(commands),
+        outfile=str(out),
+        errfile=str(err),
+        name=str(folder).replace("/", "-"),
+        data=DataFacts(**job.params.get("data", {})),
+        overrides=dict(job.params.get("overrides", {})),
+        attempt=job.attempt,
+        exit_file=str(folder / "run.exit"),
+        script_path=str(folder / "run_submit.script"),
+    )
+    return request, (Path(err), Path(out))
+
+
+def _plain_request(job: Any, command: str) -> tuple[Request, tuple[Path, ...]]:
+    """Ask for a job that is just a shell command, with the resources that its rule gives."""
+    label = _label(job)
+    folder = FOLDER / "jobs" / f"{label[:60]}-{identity(job)[:8]}"
+    overrides: dict[str, object] = {"job_type": "plain", "nproc": 1, "nthread": job.threads}
+    overrides |= _asked(job, ("mem_mb", "runtime", "slurm_partition", "gpu", "nodes", "tasks"))
+    exports = " ".join(f"{name}={job.threads}" for name in _THREAD_VARIABLES)
+    request = Request(
+        commands=(f"export {exports}", _in_bash(command, folder)),
+        outfile=str(folder / "run.out"),
+        errfile=str(folder / "run.err"),
+        name=label,
+        overrides=overrides,
+        attempt=1,  # the rule's resources have grown with the attempt already
+        exit_file=str(folder / "run.exit"),
+        script_path=str(folder / "run_submit.script"),
+    )
+    own = tuple(Path(each) for each in job.log) if not job.is_group() else ()
+    return request, (*own, folder / "run.err", folder / "run.out")
+
+
+def _in_bash(command: str, folder: Path) -> str:
+    """Return one shell line that runs a command as Snakemake's own shell does."""
+    text = f"set -euo pipefail; {command}"
+    if len(text) < _LONGEST_ARGUMENT:
+        return f"bash -c {shlex.quote(text)}"
+    from relion_dispatch import atomic
+
+    atomic.write_text(folder / "command.sh", f"{text}\n")
+    return f"bash {shlex.quote(str(folder / 'command.sh'))}"
+
+
+def wishes(job: Any, plan: Plan) -> dict[str, object]:
+    """Return the job parameters that the workflow asks for and that the plan does not have.
+
+    The resources of RELION's rules come from the engine. Those that differ from the plan were set
+    by the user, with ``--set-resources`` or in a profile.
+    """
+    if job.is_group() or not job.params.get("relion"):
+        return {}
+    planned = plan.resources()
+    differing = [name for name in PARAMETERS if _value(job, name) not in (None, planned.get(name))]
+    return _asked(job, differing)
+
+
+def _asked(job: Any, names: Iterable[str]) -> dict[str, object]:
+    asked: dict[str, object] = {}
+    for name in names:
+        value = _value(job, name)
+        if value is None:
+            continue
+        if name == "gpu":
+            value = int(value) // int(_value(job, "nodes") or 1)
+        asked[PARAMETERS[name]] = f"{value}M" if name == "mem_mb" else value
+    return asked
+
+
+def _value(job: Any, name: str) -> Any:
+    """Return a resource; None for a missing one, for none, and for one not known yet."""
+    value = job.resources.get(name)
+    return None if value in (None, "", 0, "<TBD>") else value
+
+
+def _submit_options(job: Any) -> Iterable[str]:
+    for name, option in OPTIONS.items():
+        if value := _value(job, name):
+            yield f"{option}={value}"
+    yield from shlex.split(str(_value(job, "slurm_extra") or ""))
+
+
+def identity(job: Any) -> str:
+    """Return what a job is: rule, wildcards and output, the same in every run of a workflow."""
+    if job.is_group():
+        return _digest(["group", sorted(identity(each) for each in job.jobs)])
+    wildcards = {name: str(value) for name, value in job.wildcards_dict.items()}
+    return _digest([job.rule.name, wildcards, [str(each) for each in job.output]])
+
+
+def fingerprint(job: Any, commands: Sequence[str] | None = None) -> str:
+    """Return what a job does: its command without anything that only says how it runs, and input.
+
+    A submission with another fingerprint computes something that is no longer wanted.
+    """
+    if job.is_group():
+        return _digest(sorted(fingerprint(each) for each in job.jobs))
+    rule = job.rule
+    does = rule.shellcmd or rule.script or rule.notebook or rule.wrapper
+    params = [_comparable(each) for each in job.non_derived_params]
+    inputs = [_stamp(each) for each in job.input]
+    return _digest([rule.name, str(does), params, inputs, [] if params else list(commands or ())])
+
+
+def _comparable(value: object) -> object:
+    """Return a value as it compares between two processes; of odd objects only the type."""
+    if isinstance(value, Mapping):
+        return {str(key): _comparable(each) for key, each in value.items()}
+    if isinstance(value, list | tuple | set | frozenset):
+        parts = [_comparable(each) for each in value]
+        return parts if isinstance(value, list | tuple) else sorted(parts, key=str)
+    return value if isinstance(value, str | int | float | None) else type(value).__name__
+
+
+def _stamp(path: object) -> list[object]:
+    """Return what changes when a file does; a folder's own times say too much."""
+    name = str(path)
+    try:
+        stat = os.stat(name)
+    except OSError:
+        return [name]
+    if os.path.isdir(name) or "ancient" in getattr(path, "flags", {}):
+        return [name]
+    return [name, stat.st_mtime_ns, stat.st_size]
+
+
+def _digest(value: object) -> str:
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:24]
+
+
+def is_complete(job: Any) -> bool:
+    """Whether all of a job's output is there."""
+    return all(os.path.exists(str(each)) for each in job.output)
+
+
+def marker(job: Any) -> str:
+    """Return the token of the submission by which Snakemake has marked the output as unfinished."""
+    members = list(job.jobs) if job.is_group() else [job]
+    persistence = members[0].dag.workflow.persistence
+    tokens = {token for each in members for token in persistence.external_jobids(each)}
+    return tokens.pop() if len(tokens) == 1 else ""
+
+
+def _label(job: Any) -> str:
+    if job.is_group():
+        words = [str(job.name)]
+    else:
+        words = [job.rule.name, *(str(value) for value in job.wildcards_dict.values())]
+    return re.sub(r"[^A-Za-z0-9_.-]+", "_", "-".join(words))
