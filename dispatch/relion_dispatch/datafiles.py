@@ -45,7 +45,7 @@ class DataFiles:
         """Tell whether a file of this name is there."""
         try:
             return self._path(name).is_file()
-        except (OSError, ValueError):
+        except OSError:  # a name too long, for one
             return False
 
     def matching(self, pattern: str) -> list[str]:

@@ -83,7 +83,7 @@ def _mrc(start: bytes) -> ImageHeader:
 def _pixel_size(length: float, samples: int) -> float | None:
     if samples <= 0 or not math.isfinite(length) or length <= 0:
         return None
-    return length / samples
+    return float(f"{length / samples:.6g}")  # the header's precision is that of a float32
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -131,6 +131,8 @@ def _tiff(handle: BinaryIO, start: bytes) -> ImageHeader:
 
 def _directory(handle: BinaryIO, layout: _Layout, offset: int) -> tuple[dict[int, int], int]:
     """Read a directory: its numbers by tag, and where the next directory is (0 for none)."""
+    if offset >= os.fstat(handle.fileno()).st_size:
+        raise ValueError("it is cut short")
     handle.seek(offset)
     data = handle.read(_FIRST_READ)
     n_entries = layout.unpack(layout.count, data, 0)

@@ -28,7 +28,7 @@ class _Star:
 
     @property
     def n_rows(self) -> int:
-        return self.main.n_rows if self.main.labels else 1
+        return _n_rows(self.main)
 
     def first(self, *labels: str) -> str | None:
         """Give the first of these labels' values, from the main block or else from any."""
@@ -68,7 +68,7 @@ def movie_facts(header: ImageHeader) -> DataFacts:
 def body_facts(files: DataFiles, name: str) -> DataFacts:
     """Count the bodies in the STAR file of a multi-body refinement."""
     main = _with_label(files.blocks(name), "rlnBodyMaskName")
-    return DataFacts(n_bodies=main.n_rows if main else None)
+    return DataFacts(n_bodies=_n_rows(main) if main else None)
 
 
 def reference_facts(files: DataFiles, name: str) -> DataFacts:
@@ -78,6 +78,10 @@ def reference_facts(files: DataFiles, name: str) -> DataFacts:
         name = (main.first("rlnReferenceImage") if main else None) or ""
     header = files.header(name) if name else None
     return DataFacts(ref_box=header.nx, ref_angpix=header.angpix) if header else DataFacts()
+
+
+def _n_rows(block: Block) -> int:
+    return block.n_rows if block.labels else 1  # one row may be written as single items
 
 
 def _with_label(blocks: Sequence[Block], label: str) -> Block | None:
@@ -140,7 +144,7 @@ def _particles(files: DataFiles, star: _Star) -> DataFacts:
         angpix=_float(angpix) or _angpix(star, "rlnImagePixelSize", "rlnPixelSize"),
         image_dimensions=_int(optics.first("rlnImageDimensionality")) if optics else None,
         n_particles=star.n_rows,
-        n_optics_groups=optics.n_rows or None if optics else None,
+        n_optics_groups=_n_rows(optics) if optics else None,
     )
     return facts if facts.box and facts.angpix else facts.over(_first_image(files, star))
 
@@ -156,7 +160,7 @@ def _micrographs(files: DataFiles, star: _Star) -> DataFacts:
     facts = DataFacts(
         angpix=_angpix(star, *_MICROGRAPH_PIXELS),
         n_micrographs=star.n_rows,
-        n_optics_groups=optics.n_rows or None if optics else None,
+        n_optics_groups=_n_rows(optics) if optics else None,
         n_frames=_int(star.first("rlnTomoTiltMovieFrameCount")),
     )
     return facts.over(_first_movie(files, star))
