@@ -92,8 +92,10 @@ class Truth:
         if not path.is_file():
             raise ValueError(f"{folder} is no simulated data set: it has no params.json")
         found = json.loads(path.read_text(encoding="utf-8"))
-        symmetry, diameter = found["symmetry"], found["diameter"]
-        return cls(folder=folder, angpix=found["angpix"], diameter=diameter, symmetry=symmetry)
+        names = ("angpix", "diameter", "symmetry")
+        if missing := [name for name in names if name not in found]:
+            raise ValueError(f"{path} lacks {', '.join(missing)}; simulate the data set anew")
+        return cls(folder=folder, **{name: found[name] for name in names})
 
     def score_map(self, path: Path, symmetry: str | None = None) -> MapScore:
         """Compare an MRC map with ``truth.mrc``."""

@@ -380,6 +380,9 @@ class TestCommandLine:
     ) -> None:
         assert truth.main([str(tmp_path)]) == 2
         assert "is no simulated data set" in capsys.readouterr().err
+        (tmp_path / "params.json").write_text('{"angpix": 3.5}')
+        assert truth.main([str(tmp_path)]) == 2
+        assert "lacks diameter, symmetry" in capsys.readouterr().err
 
 
 class TestReadMap:
