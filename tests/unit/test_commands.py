@@ -338,8 +338,15 @@ def test_symmetry_during_or_after_the_initial_model() -> None:
     assert has(align, "--i InitialModel/job012/run_it300_class001.mrc")
     assert has(align, "--sym D2")
     assert "apply_sym" not in align
+    assert "--box_size" not in align
     changed = settings_with({"initial_model": {"in_c1": True}})
     assert commands.initial_model_map(changed, V3_1) == "initial_model.mrc"
+
+
+def test_relion_3_1_aligns_small_maps_in_their_own_box() -> None:
+    small = {"initial_model": {"in_c1": True}, "sample": {"small_box_size": 48}}
+    assert has(lines("initial_model", V3_1, **small)[2], "--box_size 48")
+    assert "--box_size" not in lines("initial_model", V5_0, **small)[2]
 
 
 @given(st.integers(0, 1000), st.integers(0, 1000), st.integers(1, 20), st.integers(1, 20))

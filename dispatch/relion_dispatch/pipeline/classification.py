@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from relion_dispatch.pipeline.commandline import option, quote, relion
 from relion_dispatch.pipeline.options import ANGULAR_SAMPLINGS, Compute, Settings
+from relion_dispatch.pipeline.preprocessing import small_box_size
 from relion_dispatch.pipeline.versions import Version
 
 Commands = tuple[str, ...]
@@ -17,6 +18,8 @@ Parts = tuple[str | None, ...]
 OVERSAMPLING = 1
 WRITE_EVERY = 10
 SEEDS_PER_RUN = 100
+# Pixels that relion_align_symmetry scales a map to.
+ALIGNMENT_BOX = 64
 
 
 def class2d(settings: Settings, version: Version, *, particles: str, out: str) -> Commands:
@@ -213,8 +216,17 @@ def _symmetrise(settings: Settings, version: Version, out: str) -> Commands:
         option("--sym", symmetry),
         option("--apply_sym", version.vdam),
         option("--select_largest_class", version.vdam),
+        option("--box_size", _small_alignment_box(settings, version)),
     )
     return (f"rm -f {success}", align, f"touch {success}")
+
+
+def _small_alignment_box(settings: Settings, version: Version) -> int | None:
+    """Box for finding the axes: RELION 3.1 refuses maps that are smaller than its usual one."""
+    if version.vdam or settings.start == "particles":
+        return None
+    box = small_box_size(settings)
+    return box if box < ALIGNMENT_BOX else None
 
 
 def class3d(
