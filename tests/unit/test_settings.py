@@ -214,6 +214,7 @@ def test_every_misspelt_name_is_reported_with_its_path(path: tuple[str, ...], ta
             {"motion_correction": {"first_frame": 5, "last_frame": 3}},
             "motion_correction.last_frame",
         ),
+        ({"motion_correction": {"patches_y": 2}}, "patches_y must be 1 or at least 3"),
         ({"ctf": {"max_resolution": 30}}, "ctf.max_resolution must be a smaller number"),
         ({"ctf": {"min_defocus": 50000}}, "ctf.min_defocus must be less"),
         ({"ctf": {"phase_shift": {"enabled": True, "min": 180}}}, "ctf.phase_shift.min"),

@@ -108,6 +108,12 @@ def _binning(s: Settings) -> float:
 
 
 def _movies(s: Settings) -> Problems:
+    motion = s.motion_correction
+    if motion.program == "own" and 2 in (motion.patches_x, motion.patches_y):
+        yield (
+            "motion_correction.patches_x and patches_y must be 1 or at least 3: RELION's own"
+            " program leaves local motion out with 2"
+        )
     for name in ("motion_correction", "polishing"):
         block = getattr(s, name)
         if 0 < block.last_frame < block.first_frame:

@@ -59,7 +59,8 @@ def _block(
         if dataclasses.is_dataclass(hint) and isinstance(hint, type):
             properties[name] = described | _block(hint, default, comments, below + ".")
         else:
-            properties[name] = described | of_type(hint) | {"default": default}
+            empty = {"type": ["object", "null"]} if typing.get_origin(hint) is Mapping else {}
+            properties[name] = described | of_type(hint) | empty | {"default": default}
     return {
         "type": ["object", "null"] if path else "object",
         "additionalProperties": False,
