@@ -113,7 +113,7 @@ def need(
     ranks, gpu = _continued(resolved, command, data)
     return Need(
         ranks=ranks,
-        threads=resolved.threads,
+        threads=resolved.threads or "nthread" in asked.wished,
         gpu=gpu,
         needs_gpu=resolved.needs_gpu,
         problem=problem(command, data),
