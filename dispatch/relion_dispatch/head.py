@@ -25,7 +25,7 @@ from relion_dispatch.schedulers import Definition, job_name
 from relion_dispatch.watch import Pace, Verdict, Watch, Watched
 
 #: The folder in a project for ledger, lock and the files of plain jobs.
-FOLDER = Path(".relion-dispatch")
+FOLDER = Path(".relion_dispatch")
 
 _SUBMITTING_THREADS = 4
 _LONGEST_RETRY_S = 60.0

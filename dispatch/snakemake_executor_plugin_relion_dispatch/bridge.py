@@ -22,7 +22,6 @@ from snakemake_executor_plugin_relion_dispatch import jobs as snakemake_jobs
 
 if TYPE_CHECKING:
     from relion_dispatch.ledger import Entry
-    from relion_dispatch.plan import Plan
     from relion_dispatch.watch import Verdict
     from snakemake_executor_plugin_relion_dispatch import Executor, ExecutorSettings
     from snakemake_executor_plugin_relion_dispatch.jobs import Work
@@ -137,7 +136,7 @@ class Bridge:
 
     def _submit(self, work: Work, entry: Entry) -> None:
         try:
-            plan = self._planned(work)
+            plan = make_plan(work.request, self._profile)
             work.prepare()
             script = Path(plan.script_path)
             atomic.write_text(script, plan.script, mode=0o755)
@@ -161,13 +160,6 @@ class Bridge:
             entry=entry, command=command, script=script, taken=taken, refused=refused
         )
         self.head.submit(submission)
-
-    def _planned(self, work: Work) -> Plan:
-        """Plan a job as its commands ask for, and again where the workflow asks for other sizes."""
-        plan = make_plan(work.request, self._profile)
-        if other := snakemake_jobs.wishes(work.job, plan):
-            plan = make_plan(work.with_overrides(other), self._profile)
-        return plan
 
     def _report_failure(self, info: SubmittedJobInfo, verdict: Verdict) -> None:
         work, entry = info.aux["work"], info.aux["entry"]

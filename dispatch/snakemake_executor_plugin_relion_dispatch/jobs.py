@@ -8,7 +8,7 @@ import os
 import re
 import shlex
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +17,6 @@ from relion_dispatch.errors import InputError
 from relion_dispatch.head import FOLDER
 
 if TYPE_CHECKING:
-    from relion_dispatch.plan import Plan
     from snakemake_executor_plugin_relion_dispatch import Executor
 
 #: Snakemake's resources (conventions of its executors) and the job parameters they stand for.
@@ -58,8 +57,6 @@ class Work:
         Its rule, and what people know it by.
     request
         What the engine is asked for.
-    folder
-        Where script, logs and exit code are.
     logs
         Its logs, the most telling first.
     prepare
@@ -74,7 +71,6 @@ class Work:
     rule: str
     label: str
     request: Request
-    folder: Path
     logs: tuple[Path, ...]
     prepare: Callable[[], None]
     submit_options: tuple[str, ...] = ()
@@ -89,10 +85,6 @@ class Work:
         """The script that is submitted."""
         return Path(f"{self.request.script_path}.run")
 
-    def with_overrides(self, overrides: Mapping[str, object]) -> Request:
-        """Return the request with further job parameters."""
-        return replace(self.request, overrides={**self.request.overrides, **overrides})
-
 
 def describe(job: Any, executor: Executor) -> Work:
     """Describe a Snakemake job.
@@ -105,7 +97,8 @@ def describe(job: Any, executor: Executor) -> Work:
     reason = why_wrapped(job, executor.workflow)
     commands = None if reason else relion_commands(job)
     if commands:
-        request, logs = _relion_request(job, commands)
+        overrides = _asked(job, _set_by_user(job, executor.workflow))
+        request, logs = _relion_request(job, commands, overrides)
     else:
         command = executor.format_job_exec(job) if reason else job.shellcmd
         request, logs = _plain_request(job, command)
@@ -123,7 +116,6 @@ def describe(job: Any, executor: Executor) -> Work:
         rule=job.name,
         label=request.name,
         request=request,
-        folder=Path(request.script_path).parent,
         logs=logs,
         prepare=prepare,
         submit_options=tuple(_submit_options(job)),
@@ -172,7 +164,9 @@ def relion_commands(job: Any) -> tuple[str, ...]:
     return tuple(given)
 
 
-def _relion_request(job: Any, commands: Sequence[str]) -> tuple[Request, tuple[Path, ...]]:
+def _relion_request(
+    job: Any, commands: Sequence[str], overrides: Mapping[str, object]
+) -> tuple[Request, tuple[Path, ...]]:
     """Ask for the job that RELION's GUI would submit with the same commands."""
     from relion_dispatch.data import DataFacts
 
@@ -185,7 +179,7 @@ def _relion_request(job: Any, commands: Sequence[str]) -> tuple[Request, tuple[P
         errfile=str(err),
         name=str(folder).replace("/", "-"),
         data=DataFacts(**job.params.get("data", {})),
-        overrides=dict(job.params.get("overrides", {})),
+        overrides={**job.params.get("overrides", {}), **overrides},
         attempt=job.attempt,
         exit_file=str(folder / "run.exit"),
         script_path=str(folder / "run_submit.script"),
@@ -225,17 +219,13 @@ def _in_bash(command: str, folder: Path) -> str:
     return f"bash {shlex.quote(str(folder / 'command.sh'))}"
 
 
-def wishes(job: Any, plan: Plan) -> dict[str, object]:
-    """Return the job parameters that the workflow asks for and that the plan does not have.
+def _set_by_user(job: Any, workflow: Any) -> list[str]:
+    """Return the resources that were set with ``--set-resources`` or in a profile.
 
-    The resources of RELION's rules come from the engine. Those that differ from the plan were set
-    by the user, with ``--set-resources`` or in a profile.
+    All others of RELION's rules come from the engine, which plans better now that the data exist.
     """
-    if job.is_group() or not job.params.get("relion"):
-        return {}
-    planned = plan.resources()
-    differing = [name for name in PARAMETERS if _value(job, name) not in (None, planned.get(name))]
-    return _asked(job, differing)
+    given = workflow.resource_settings.overwrite_resources.get(job.rule.name, {})
+    return [name for name in PARAMETERS if name in given or (name == "mem_mb" and "mem" in given)]
 
 
 def _asked(job: Any, names: Iterable[str]) -> dict[str, object]:
