@@ -48,19 +48,16 @@ class Token:
         return self.start + len(self.raw)
 
 
-_COMMENT = re.compile(r"#[^\n]*")
-_BLANKS = re.compile(r"(?:[ \t]|\\\n)+")
-_REDIRECT = re.compile(
-    r"(?:\d+|\{[A-Za-z_]\w*\})?(?:<<<|<<-?|<>|<&|<(?!\()|>>|>&|>\||>(?!\())|&>>?", re.ASCII
+_PIECES = re.compile(
+    r"""
+    (?P<SPACE>    (?:[ \t]|\\\n)+ )
+  | (?P<COMMENT>  \#[^\n]* )
+  | (?P<REDIRECT> (?:\d+|\{[A-Za-z_]\w*\})?(?:<<<|<<-?|<>|<&|<(?!\()|>>|>&|>\||>(?!\())|&>>? )
+  | (?P<OPERATOR> &&|\|\||;;|\|&|[;|&()\n] )
+    """,
+    re.ASCII | re.VERBOSE,
 )
-_OPERATOR = re.compile(r"&&|\|\||;;|\|&|[;|&()\n]")
-_PLAIN = re.compile(r"""(?:[^ \t\n\\'"`$;&|<>()]|\\\n(?![ \t\n]|\Z)|\\[^\n])+""")
-_ORDER = (
-    (Kind.SPACE, _BLANKS),
-    (Kind.COMMENT, _COMMENT),
-    (Kind.REDIRECT, _REDIRECT),
-    (Kind.OPERATOR, _OPERATOR),
-)
+_PLAIN = re.compile(r"""(?:[^ \t\n\\'"`$;&|<>()]+|\\\n(?![ \t\n]|\Z)|\\[^\n])+""")
 _SAFE = re.compile(r"[\w@%+=:,./-]+", re.ASCII)
 _NEEDS_SINGLE_QUOTES = re.compile(r"""["$`\\!\n\r]""")
 _SPECIAL = re.compile(r"""[\\'"`$]""")
@@ -99,9 +96,8 @@ def tokenize(text: str) -> tuple[Token, ...]:
 
 
 def _next(text: str, start: int) -> tuple[Kind, int]:
-    for kind, pattern in _ORDER:
-        if match := pattern.match(text, start):
-            return kind, match.end()
+    if match := _PIECES.match(text, start):
+        return Kind[match.lastgroup or ""], match.end()
     return Kind.WORD, _word_end(text, start)
 
 
