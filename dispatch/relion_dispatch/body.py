@@ -41,6 +41,13 @@ trap 'exit 130' INT
 trap 'exit 143' TERM
 """
 
+# A batch shell may lack `module`, and a machine may have none at all.
+_MODULES = """\
+# shellcheck source=/dev/null
+type module >/dev/null 2>&1 || . /etc/profile.d/modules.sh 2>/dev/null ||
+  module() { echo "relion-dispatch: no module command here for: module $*" >&2; }
+"""
+
 _NEED = """\
 programs="{programs}"
 for program in $programs; do
@@ -131,6 +138,8 @@ def _environment(script: Script) -> Iterable[str]:
     if script.environment:
         pairs = " ".join(f"{name}={quote(value)}" for name, value in script.environment.items())
         yield f"export {pairs}\n"
+    if script.modules:
+        yield _MODULES
     yield from (f"module load {quote(module)}\n" for module in script.modules)
     yield from (f"{line}\n" for line in script.setup)
 
@@ -139,7 +148,7 @@ def _info(script: Script) -> Iterable[str]:
     if script.info:
         yield _INFO.format(job_type=script.job_type, summary=script.summary)
     if script.info and script.modules:
-        yield "module list 2>&1\n"
+        yield "module list 2>&1 || true\n"
 
 
 def _commands(script: Script) -> Iterable[str]:

@@ -150,6 +150,70 @@ def cluster_file(place: Path) -> Path | None:
     return None
 
 
+def install(name: str, *, site: bool = False, copy: bool = False) -> Path:
+    """Make Snakemake find a profile by its name.
+
+    Parameters
+    ----------
+    name
+        Name or path of the profile.
+    site
+        For all users of the machine instead of this user.
+    copy
+        A copy that can be edited instead of a link.
+
+    Returns
+    -------
+    Path
+        Where it is now.
+
+    Raises
+    ------
+    InputError
+        When there is another profile of that name already, or the place cannot be written.
+    """
+    import shutil
+
+    source = find(name).resolve()
+    folder = _config_dirs()[1 if site else 0]
+    place = folder / source.name
+    if place.exists() and place.resolve() == source:
+        return place
+    if place.exists() or place.is_symlink():
+        raise InputError(f"{place} exists already: remove it, or give the new profile another name")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        if copy:
+            shutil.copytree(source, place)
+        else:
+            place.symlink_to(source, target_is_directory=True)
+    except OSError as error:
+        raise InputError(f"cannot install {place}: {error.strerror}") from None
+    return place
+
+
+def shown(profile: Profile) -> str:
+    """Return a profile as a cluster file in YAML, all layers together."""
+    from dataclasses import asdict
+
+    import yaml
+
+    types = {name: _said(asdict(each)) for name, each in profile.job_types.items()}
+    data = {"cluster": _said(asdict(profile.cluster)), "job_types": types}
+    files = "".join(f"# {path}\n" for path in profile.files)
+    folders = "".join(f"# {path}\n" for path in profile.template_dirs)
+    text: str = yaml.safe_dump(data, sort_keys=False, allow_unicode=True)
+    return f"# Laid together from:\n{files}# Templates from:\n{folders}{text}"
+
+
+def _said(value: object) -> object:
+    """Return plain lists and mappings, without what says nothing."""
+    if isinstance(value, Mapping):
+        items = {name: _said(each) for name, each in value.items()}
+        return {name: each for name, each in items.items() if each not in (None, [], {})}
+    return list(value) if isinstance(value, tuple) else value
+
+
 def _is_snakemake_profile(place: Path) -> bool:
     return any((place / name).is_file() for name in _SNAKEMAKE_FILES)
 

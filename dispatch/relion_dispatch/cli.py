@@ -1,0 +1,257 @@
+"""The command line: ``relion-dispatch submit | explain | env | profile | init | status``."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Callable, Sequence
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+from relion_dispatch import __version__
+from relion_dispatch.errors import DispatchError, InputError
+
+if TYPE_CHECKING:
+    from relion_dispatch.plan import Plan
+
+#: Commands that live in modules of their own.
+_LATER = {
+    "init": ("relion_dispatch.init", "make a RELION project that is ready to run"),
+}
+
+_PROFILE_HELP = "name or path of the profile; default: $RELION_DISPATCH_PROFILE"
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line.
+
+    Parameters
+    ----------
+    argv
+        Arguments without the program's name; those of the process by default.
+
+    Returns
+    -------
+    int
+        0, or the exit code of the error.
+    """
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    given, command = _split(arguments)
+    parser = _parser(given[:1])
+    args = parser.parse_args(given)
+    args.command = command
+    try:
+        run: Callable[[argparse.Namespace], int] = args.run
+        return run(args)
+    except DispatchError as error:
+        print(f"relion-dispatch: error: {error}", file=sys.stderr)
+        return error.exit_code
+    except BrokenPipeError:
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115 - nobody reads us any more
+        return 0
+
+
+def _split(arguments: list[str]) -> tuple[list[str], list[str] | None]:
+    """Take off a command line that stands behind ``--``."""
+    if "--" not in arguments:
+        return arguments, None
+    at = arguments.index("--")
+    return arguments[:at], arguments[at + 1 :]
+
+
+def _parser(asked: Sequence[str]) -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="relion-dispatch", description="RELION jobs on clusters: matched, sized, submitted."
+    )
+    parser.add_argument("--version", action="version", version=__version__)
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    _add_submit(commands)
+    _add_explain(commands)
+    _add_env(commands)
+    _add_profile(commands)
+    _add_later(commands, asked)
+    return parser
+
+
+def _add_submit(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = commands.add_parser("submit", help="submit the job of a RELION parameter file")
+    _add_common(parser)
+    parser.add_argument("--dry-run", action="store_true", help="print the script, submit nothing")
+    parser.add_argument("script", metavar="SCRIPT", help="the file that RELION wrote")
+    parser.set_defaults(run=_submit)
+
+
+def _add_explain(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = commands.add_parser(
+        "explain",
+        help="say how a job would run, and why; changes nothing",
+        usage="relion-dispatch explain [-h] [--profile P] [--json] [--set NAME=VALUE]"
+        " (SCRIPT | -- COMMAND...)",
+    )
+    _add_common(parser)
+    parser.add_argument("--json", action="store_true", help="as a JSON object")
+    parser.add_argument("script", metavar="SCRIPT", nargs="?", help="the file that RELION wrote")
+    parser.set_defaults(run=_explain)
+
+
+def _add_common(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--profile", default="", help=_PROFILE_HELP)
+    parser.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="a parameter of this job: nproc, nthread, ngpu, nodes, mem, partition, runtime, ...",
+    )
+
+
+def _add_env(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = commands.add_parser("env", help="print the settings that RELION's GUI needs")
+    parser.add_argument("--profile", default="", help=_PROFILE_HELP)
+    parser.add_argument("--shell", choices=("bash", "csh", "module"), default="bash")
+    parser.set_defaults(run=_env)
+
+
+def _add_profile(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = commands.add_parser("profile", help="list, show and install profiles")
+    actions = parser.add_subparsers(required=True, metavar="ACTION")
+    actions.add_parser("list", help="the profiles that can be used by name").set_defaults(
+        run=_profile_list
+    )
+    show = actions.add_parser("show", help="what a profile says, all layers together")
+    show.add_argument("name", nargs="?", default="", help=_PROFILE_HELP)
+    show.set_defaults(run=_profile_show)
+    install = actions.add_parser("install", help="make Snakemake find a profile by its name")
+    install.add_argument("name", help="name or path of the profile")
+    install.add_argument("--site", action="store_true", help="for all users of this machine")
+    install.add_argument("--copy", action="store_true", help="a copy to edit, not a link")
+    install.set_defaults(run=_profile_install)
+
+
+def _add_later(
+    commands: argparse._SubParsersAction[argparse.ArgumentParser], asked: Sequence[str]
+) -> None:
+    """Add the commands whose modules bring their own arguments, and are loaded when asked for."""
+    for name, (module, text) in _LATER.items():
+        parser = commands.add_parser(name, help=text)
+        if list(asked) == [name]:
+            loaded = import_module(module)
+            loaded.add_arguments(parser)
+            parser.set_defaults(run=loaded.main)
+
+
+def _submit(args: argparse.Namespace) -> int:
+    from relion_dispatch.submit import Submission, planned, submit
+
+    submission = Submission(script=args.script, profile=args.profile, overrides=_overrides(args))
+    _write(planned(submission).script if args.dry_run else submit(submission))
+    return 0
+
+
+def _explain(args: argparse.Namespace) -> int:
+    from relion_dispatch.submit import Submission, planned
+
+    if (args.script is None) == (args.command is None):
+        raise InputError("explain what? Give a parameter file, or -- and a command line")
+    if args.script is not None:
+        made = planned(
+            Submission(script=args.script, profile=args.profile, overrides=_overrides(args))
+        )
+    else:
+        made = _planned_command(args)
+    if args.json:
+        _write(made.json_text() + "\n")
+        return 0
+    from relion_dispatch.explain import explanation
+
+    _write(explanation(made))
+    return 0
+
+
+def _planned_command(args: argparse.Namespace) -> Plan:
+    from relion_dispatch.engine import Request, plan
+    from relion_dispatch.profiles import load_profile
+
+    request = Request(commands=_lines(args.command), overrides=_overrides(args))
+    return plan(request, load_profile(args.profile or None))
+
+
+def _lines(words: Sequence[str]) -> tuple[str, ...]:
+    """Return the shell lines that a command line's words stand for.
+
+    One word is shell text; several are words of one line, in which ``$`` and backticks still mean
+    what they mean to a shell.
+    """
+    if len(words) == 1:
+        return tuple(line for line in words[0].splitlines() if line.strip())
+    return (" ".join(_word(word) for word in words),) if words else ()
+
+
+def _word(word: str) -> str:
+    from shlex import quote
+
+    plain = word.replace("`", "").replace("$", "")
+    return word if plain and quote(plain) == plain else quote(word)
+
+
+def _overrides(args: argparse.Namespace) -> dict[str, object]:
+    pairs = [text.partition("=") for text in args.set]
+    for name, equals, _ in pairs:
+        if not equals or not name:
+            raise InputError(f"--set {name}: expected NAME=VALUE, e.g. --set nproc=17")
+    return {name: value for name, _, value in pairs}
+
+
+def _env(args: argparse.Namespace) -> int:
+    import shutil
+    from pathlib import Path
+
+    from relion_dispatch import fields
+    from relion_dispatch.jobscript import TEMPLATE
+    from relion_dispatch.profiles import load_profile
+
+    profile = load_profile(args.profile or None)
+    beside = Path(sys.argv[0]).resolve().with_name("relion-dispatch")
+    program = str(beside) if beside.is_file() else shutil.which("relion-dispatch")
+    name = profile.name if "/" not in profile.name else str(profile.path.resolve())
+    values = fields.settings(
+        profile.cluster,
+        profile=name,
+        command=f"{program or 'relion-dispatch'} submit",
+        template=str(TEMPLATE),
+    )
+    _write(fields.shell_text(values, args.shell))
+    return 0
+
+
+def _profile_list(_: argparse.Namespace) -> int:
+    from relion_dispatch import profiles
+
+    for name in profiles.names():
+        _write(f"{name}\t{profiles.find(name)}\n")
+    return 0
+
+
+def _profile_show(args: argparse.Namespace) -> int:
+    from relion_dispatch import profiles
+
+    _write(profiles.shown(profiles.load_profile(args.name or None)))
+    return 0
+
+
+def _profile_install(args: argparse.Namespace) -> int:
+    from relion_dispatch import profiles
+
+    place = profiles.install(args.name, site=args.site, copy=args.copy)
+    _write(f"{place}\nsnakemake --profile {place.name} and relion-dispatch find it now.\n")
+    return 0
+
+
+def _write(text: str) -> None:
+    sys.stdout.buffer.write(text.encode("utf-8", errors="surrogateescape"))
+    sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

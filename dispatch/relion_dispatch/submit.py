@@ -1,0 +1,183 @@
+"""What RELION's GUI runs in the place of ``sbatch``: from a parameter file to a submitted job.
+
+The GUI does not look at the exit status and prints nothing: whatever goes wrong has to stand in
+the job's ``run.err``, beside the marker that makes the GUI show the job as failed.
+"""
+
+from __future__ import annotations
+
+import os
+import shlex
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from relion_dispatch import fields, processes
+from relion_dispatch.atomic import write_text
+from relion_dispatch.calls import folder_of
+from relion_dispatch.engine import Plan, Request, plan
+from relion_dispatch.errors import DispatchError, SchedulerError
+
+if TYPE_CHECKING:
+    from relion_dispatch.jobscript import JobScript
+    from relion_dispatch.profiles import Profile
+
+#: Files that tell RELION's GUI how a job ended.
+MARKERS = ("RELION_JOB_EXIT_SUCCESS", "RELION_JOB_EXIT_FAILURE", "RELION_JOB_EXIT_ABORTED")
+
+#: Submit commands that run the script here and now.
+_SHELLS = ("bash", "sh")
+
+_DAYS_30_S = 30 * 24 * 3600.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Submission:
+    """A parameter file with the profile that it goes through.
+
+    Attributes
+    ----------
+    script
+        Path of the file that RELION wrote.
+    profile
+        Name or path of the profile; empty for the environment's.
+    overrides
+        Job parameters from the command line; they win over the GUI's fields.
+    """
+
+    script: str
+    profile: str = ""
+    overrides: Mapping[str, object] = field(default_factory=dict)
+
+
+def planned(submission: Submission) -> Plan:
+    """Plan the job of a parameter file.
+
+    Raises
+    ------
+    DispatchError
+        When the file, the configuration or the job is wrong.
+    """
+    from relion_dispatch.jobscript import JobScript
+
+    return _planned(submission, JobScript.read(submission.script))[0]
+
+
+def submit(submission: Submission) -> str:
+    """Submit the job of a parameter file.
+
+    Returns
+    -------
+    str
+        What the scheduler printed, or the explanation where the GUI asked for no more.
+
+    Raises
+    ------
+    DispatchError
+        When anything is wrong: the reason then stands in the job's ``run.err`` too, and the job
+        is marked as failed.
+    """
+    from relion_dispatch.jobscript import JobScript
+
+    job = None
+    try:
+        job = JobScript.read(submission.script)
+        made, wishes = _planned(submission, job)
+        if wishes.explain:
+            return _explained(made)
+        return send(made)
+    except DispatchError as error:
+        _leave(job.outfile if job else _first_line(submission.script), error)
+        raise
+
+
+def send(made: Plan) -> str:
+    """Write a plan's script and give it to the scheduler.
+
+    Raises
+    ------
+    SchedulerError
+        When the scheduler refuses it or cannot be reached.
+    """
+    script = made.script
+    write_text(made.script_path, script, mode=0o755)
+    _clean(made)
+    argv = shlex.split(made.submit_command or f"bash {shlex.quote(made.script_path)}")
+    here = os.path.basename(argv[0]) in _SHELLS
+    done = processes.run(argv, timeout_s=_DAYS_30_S if here else 120, error=SchedulerError)
+    if done.returncode and not here:
+        said = (done.stderr.strip() or done.stdout.strip()).splitlines()
+        raise SchedulerError(
+            f"'{shlex.join(argv)}' refused the job (exit code {done.returncode}):\n"
+            + "\n".join(said[-10:])
+        )
+    return done.stdout + done.stderr
+
+
+def _planned(submission: Submission, job: JobScript) -> tuple[Plan, fields.Wishes]:
+    from relion_dispatch.profiles import load_profile
+
+    wishes = fields.read(job.comments, os.environ)
+    profile: Profile = load_profile(wishes.profile or submission.profile or None)
+    overrides = {
+        **fields.with_partition(wishes.overrides, profile.cluster),
+        **submission.overrides,
+    }
+    request = Request(
+        commands=tuple(str(command) for command in job.commands),
+        outfile=job.outfile,
+        errfile=job.errfile,
+        overrides=overrides,
+        script_path=submission.script,
+    )
+    made = plan(request, profile)
+    queue = wishes.overrides.get("queue")
+    if queue and "partition" not in overrides:
+        note = f"Queue '{queue}' is no partition of profile {profile.name}: not heeded."
+        made = replace(made, notes=(*made.notes, note))
+    return made, wishes
+
+
+def _explained(made: Plan) -> str:
+    """Put the explanation where the user looks for it, and end the job as aborted."""
+    from relion_dispatch.explain import explanation
+
+    text = explanation(made)
+    _append(made.outfile, text)
+    Path(folder_of(made.outfile), MARKERS[2]).touch()
+    return text
+
+
+def _clean(made: Plan) -> None:
+    """Remove what a former run left, so that nobody takes it for this one's end."""
+    for name in MARKERS:
+        Path(made.job_dir, name).unlink(missing_ok=True)
+    Path(made.exit_file).unlink(missing_ok=True)
+
+
+def _leave(outfile: str, error: DispatchError) -> None:
+    """Mark a job as failed and say why in its ``run.err``, as far as the disk lets us."""
+    folder = folder_of(outfile)
+    if not folder or not Path(folder).is_dir():
+        return
+    try:
+        _append(f"{folder}run.err", f"relion-dispatch: {error}\n")
+        Path(folder, MARKERS[0]).unlink(missing_ok=True)
+        Path(folder, MARKERS[1]).touch()
+    except OSError:
+        return
+
+
+def _append(path: str, text: str) -> None:
+    with Path(path).open("a", encoding="utf-8", errors="surrogateescape") as handle:
+        handle.write(text)
+
+
+def _first_line(script: str) -> str:
+    """Return the output file's name from a file that is otherwise unreadable; empty without one."""
+    try:
+        with Path(script).open(encoding="utf-8", errors="surrogateescape") as handle:
+            return next((line.strip() for line in handle if line.strip()), "")
+    except OSError:
+        return ""
