@@ -180,7 +180,7 @@ def test_values_get_the_type_of_their_option() -> None:
     assert isinstance(loaded.class2d.classes, int)
 
 
-@pytest.mark.parametrize("version", ["4.0", 4.0])
+@pytest.mark.parametrize("version", ["4.0", 4.0, 4])
 def test_a_version_may_be_written_without_quotes(version: object) -> None:
     assert settings_with({"relion_version": version}).relion_version == "4.0"
 

@@ -140,7 +140,7 @@ def text() -> str:
         def represent_sequence(
             self,
             tag: str,
-            sequence: Any,  # noqa: ANN401 (as in yaml)
+            sequence: Any,
             flow_style: bool | None = True,
         ) -> yaml.nodes.SequenceNode:
             return super().represent_sequence(tag, sequence, flow_style)

@@ -135,10 +135,11 @@ def _fit_one_of(hints: tuple[object, ...], value: object) -> object:
 
 
 def _fit_literal(choices: tuple[object, ...], value: object) -> object:
-    text = str(value)  # YAML reads an unquoted 4.0 as a number
-    if text not in choices or isinstance(value, bool):
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        value = str(float(value))  # YAML reads an unquoted 4.0 as a number
+    if value not in choices:
         raise _UnfitError
-    return text
+    return value
 
 
 def _fit_plain(hint: object, value: object) -> object:
@@ -153,7 +154,7 @@ def _fit_plain(hint: object, value: object) -> object:
     raise _UnfitError
 
 
-def _holds(mark: object, value: Any) -> bool:  # noqa: ANN401 (the type it marks is known there)
+def _holds(mark: object, value: Any) -> bool:
     match mark:
         case Range(ge=least, gt=above, le=most):
             return (
