@@ -45,7 +45,7 @@ class DataFacts:
     ref_box, ref_angpix
         Side and pixel size of the reference map, in pixels and Angstrom.
     n_bodies
-        Bodies of a multi-body refinement.
+        Bodies of a multi-body refinement; None for any other.
     iteration
         The iteration that a job continues from; the following are known only with it.
     n_classes, reference_dimensions, padding

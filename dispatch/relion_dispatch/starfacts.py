@@ -119,11 +119,12 @@ def _optimiser(files: DataFiles, star: _Star) -> DataFacts:
 
 
 def _model(files: DataFiles, star: _Star) -> DataFacts:
+    n_bodies = _int(star.first("rlnNrBodies"))
     return DataFacts(
         box=_int(star.first("rlnOriginalImageSize")),
         angpix=_float(star.first("rlnPixelSize")),
         image_dimensions=_int(star.first("rlnDataDimensionality")),
-        n_bodies=_int(star.first("rlnNrBodies")),
+        n_bodies=n_bodies if n_bodies != 1 else None,
         n_classes=_int(star.first("rlnNrClasses")),
         reference_dimensions=_int(star.first("rlnReferenceDimensionality")),
         padding=_float(star.first("rlnPaddingFactor")),

@@ -206,7 +206,6 @@ def test_continuing_a_refinement(project: Project) -> None:
         image_dimensions=2,
         n_particles=2000,
         n_optics_groups=1,
-        n_bodies=1,
         iteration=7,
         n_classes=1,
         reference_dimensions=3,
@@ -226,6 +225,8 @@ def test_continuing_in_a_project_that_was_moved(project: Project, model: str) ->
     project.write("a/run_it000_data.star", PARTICLES)
     facts = project.facts("relion_refine --continue a/run_it000_optimiser.star")
     assert (facts.box, facts.n_particles, facts.gradient) == (300, 2000, None)
+    project.write(f"a/run_it000{model}", MODEL.replace("rlnNrBodies  1", "rlnNrBodies  3"))
+    assert project.facts("relion_refine --continue a/run_it000_optimiser.star").n_bodies == 3
 
 
 def test_the_first_iteration_is_one(project: Project) -> None:
