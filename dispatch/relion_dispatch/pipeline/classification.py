@@ -6,13 +6,11 @@ Each function is one job: paths in, the job's shell lines out. RELION's side of 
 
 from __future__ import annotations
 
-from relion_dispatch.pipeline.commandline import option, quote, relion
-from relion_dispatch.pipeline.options import ANGULAR_SAMPLINGS, Compute, Settings
+from relion_dispatch.pipeline.commandline import Commands, Parts, option, quote, relion
+from relion_dispatch.pipeline.options import Compute, Settings
+from relion_dispatch.pipeline.options.kinds import ANGULAR_SAMPLINGS
 from relion_dispatch.pipeline.preprocessing import small_box_size
 from relion_dispatch.pipeline.versions import Version
-
-Commands = tuple[str, ...]
-Parts = tuple[str | None, ...]
 
 # RELION's windows always refine on a grid one step finer than the one they search first.
 OVERSAMPLING = 1

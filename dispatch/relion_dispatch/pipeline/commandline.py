@@ -18,6 +18,8 @@ RUNNING_OPTIONS = frozenset(
 _VARIABLE = r"(\$(?:[A-Za-z_]\w*|\{[A-Za-z_]\w*\}))"
 
 Part = str | None
+Parts = tuple[Part, ...]
+Commands = tuple[str, ...]
 
 
 def relion(program: str, out: str, *parts: Part, extra: str = "") -> str:
@@ -96,7 +98,7 @@ def arguments(extra: str) -> str:
     return " ".join(quote(word) for word in shlex.split(extra))
 
 
-def without_running_options(commands: tuple[str, ...]) -> tuple[str, ...]:
+def without_running_options(commands: Commands) -> Commands:
     """Leave out what changes no result, so that a change of it makes no step run again."""
     return tuple(_science(command) for command in commands)
 

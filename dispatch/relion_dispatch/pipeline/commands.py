@@ -16,6 +16,8 @@ from relion_dispatch.pipeline.classification import (
     start_seed,
 )
 from relion_dispatch.pipeline.commandline import without_running_options
+from relion_dispatch.pipeline.picking import picking, topaz_training
+from relion_dispatch.pipeline.polishing import ctf_refinement, polishing, polishing_training
 from relion_dispatch.pipeline.preprocessing import (
     ctf,
     extraction,
@@ -24,17 +26,12 @@ from relion_dispatch.pipeline.preprocessing import (
     import_particles,
     micrograph_pixel_size,
     motion_correction,
-    picking,
     reextraction,
     small_box_size,
-    topaz_training,
 )
 from relion_dispatch.pipeline.refinement import (
-    ctf_refinement,
     local_resolution,
     mask,
-    polishing,
-    polishing_training,
     postprocess,
     refine3d,
     refine_polished,

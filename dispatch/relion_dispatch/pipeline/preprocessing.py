@@ -9,12 +9,10 @@ from __future__ import annotations
 from pathlib import PurePosixPath
 
 from relion_dispatch.errors import InputError
-from relion_dispatch.pipeline.commandline import handed_on, option, quote, relion
+from relion_dispatch.pipeline.commandline import Commands, Parts, handed_on, option, quote, relion
 from relion_dispatch.pipeline.consistency import power_spectra_exist
-from relion_dispatch.pipeline.options import ANGULAR_SAMPLINGS, Settings
+from relion_dispatch.pipeline.options import Settings
 from relion_dispatch.pipeline.versions import Version
-
-Commands = tuple[str, ...]
 
 BACKGROUND_FRACTION = 0.75
 SMALL_PIXEL_ANGST = 4.0
@@ -112,13 +110,13 @@ def motion_correction(settings: Settings, version: Version, *, movies: str, out:
     )
 
 
-def _own(settings: Settings, version: Version) -> tuple[str | None, ...]:
+def _own(settings: Settings, version: Version) -> Parts:
     # RELION's window allows 16 bits only with power spectra: CTF programs cannot read the images.
     half = settings.float16 and version.float16 and uses_power_spectra(settings)
     return ("--use_own", option("--float16", half))
 
 
-def _motioncor2(settings: Settings) -> tuple[str | None, ...]:
+def _motioncor2(settings: Settings) -> Parts:
     motion = settings.motion_correction
     return (
         "--use_motioncor2",
@@ -127,7 +125,7 @@ def _motioncor2(settings: Settings) -> tuple[str | None, ...]:
     )
 
 
-def _gain(settings: Settings) -> tuple[str | None, ...]:
+def _gain(settings: Settings) -> Parts:
     gain = settings.gain
     if gain.file is None:
         return ()
@@ -187,7 +185,7 @@ def ctf(settings: Settings, *, micrographs: str, out: str, builtin: str) -> Comm
     )
 
 
-def _ctffind(settings: Settings, builtin: str) -> tuple[str | None, ...]:
+def _ctffind(settings: Settings, builtin: str) -> Parts:
     options = settings.ctf
     executable = builtin if options.program == "builtin" else options.executable
     return (
@@ -199,7 +197,7 @@ def _ctffind(settings: Settings, builtin: str) -> tuple[str | None, ...]:
     )
 
 
-def _gctf(settings: Settings) -> tuple[str | None, ...]:
+def _gctf(settings: Settings) -> Parts:
     options = settings.ctf
     return (
         "--use_gctf",
@@ -207,115 +205,6 @@ def _gctf(settings: Settings) -> tuple[str | None, ...]:
         option("--ignore_ctffind_params", options.gctf.ignore_search_parameters),
         option("--EPA", options.gctf.equiphase_averaging),
         handed_on("--extra_gctf_options", options.gctf.other_args),
-    )
-
-
-def picking(
-    settings: Settings, version: Version, *, micrographs: str, out: str, model: str | None = None
-) -> Commands:
-    """Pick particles; ``autopick.star`` from RELION 4.0 on, ``coords_suffix_autopick.star`` before.
-
-    Parameters
-    ----------
-    model
-        A model that Topaz was trained to in this project, instead of the configured one.
-    """
-    method = {"log": _log, "references": _references}.get(settings.picking.method)
-    parts = method(settings) if method else _topaz(settings, version, model)
-    command = relion(
-        "relion_autopick",
-        out,
-        option("--i", micrographs),
-        option("--odir", out),
-        "--pickname autopick",
-        *parts,
-        extra=settings.picking.extra_arguments,
-    )
-    if version.coordinate_lists:
-        return (command,)
-    return (command, f"echo {quote(micrographs)} > {quote(out + 'coords_suffix_autopick.star')}")
-
-
-def _log(settings: Settings) -> tuple[str | None, ...]:
-    log = settings.picking.log
-    limited = log.upper_threshold < 999
-    return (
-        "--LoG",
-        option("--LoG_diam_min", _of_diameter(settings, log.min_diameter, 0.8)),
-        option("--LoG_diam_max", _of_diameter(settings, log.max_diameter, 0.95)),
-        "--shrink 0",
-        option("--lowpass", log.max_resolution),
-        option("--LoG_adjust_threshold", log.threshold),
-        option("--LoG_upper_threshold", log.upper_threshold if limited else None),
-        option("--Log_invert", log.white_particles),
-    )
-
-
-def _of_diameter(settings: Settings, value: float | str, share: float) -> float:
-    """Replace ``auto`` by a share of the particle's diameter, in whole Å."""
-    if isinstance(value, str):
-        return round(share * (settings.sample.particle_diameter or 0))
-    return value
-
-
-def _references(settings: Settings) -> tuple[str | None, ...]:
-    refs = settings.picking.references
-    symmetry = refs.map_symmetry or settings.sample.symmetry
-    order = ANGULAR_SAMPLINGS.index(refs.map_angular_sampling) + 1
-    return (
-        option("--ref", refs.file),
-        option("--sym", symmetry if refs.is_map else None),
-        option("--healpix_order", order if refs.is_map else None),
-        option("--invert", refs.inverted_contrast),
-        option("--ctf", refs.ctf_corrected),
-        option("--ctf_intact_first_peak", refs.ctf_corrected and settings.ignore_first_ctf_peak),
-        option("--ang", refs.angular_sampling),
-        option("--shrink", refs.shrink),
-        option("--lowpass", refs.lowpass),
-        option("--highpass", refs.highpass),
-        option("--angpix_ref", refs.pixel_size),
-        option("--particle_diameter", refs.mask_diameter),
-        option("--threshold", refs.threshold),
-        option("--min_distance", _of_diameter(settings, refs.min_distance, 0.7)),
-        option("--max_stddev_noise", refs.max_stddev_noise),
-        option("--min_avg_noise", refs.min_average_noise),
-        option("--random_seed", settings.seed),
-    )
-
-
-def _topaz(settings: Settings, version: Version, model: str | None) -> tuple[str | None, ...]:
-    return (
-        *_topaz_program(settings, version),
-        "--topaz_extract",
-        option("--topaz_model", model or settings.picking.topaz.model),
-        handed_on("--topaz_args", settings.picking.topaz.other_args),
-    )
-
-
-def _topaz_program(settings: Settings, version: Version) -> tuple[str | None, ...]:
-    topaz = settings.picking.topaz
-    name = "--fn_topaz_exe" if version.topaz_in_relion else "--topaz_exe"
-    diameter = _of_diameter(settings, topaz.particle_diameter, 0.9)
-    return (option(name, topaz.executable), option("--particle_diameter", diameter))
-
-
-def topaz_training(settings: Settings, version: Version, *, micrographs: str, out: str) -> Commands:
-    """Train a Topaz model; ``model_epoch10.sav``."""
-    topaz = settings.picking.topaz
-    return (
-        relion(
-            "relion_autopick",
-            out,
-            option("--i", micrographs),
-            option("--odir", out),
-            "--pickname autopick",
-            *_topaz_program(settings, version),
-            "--topaz_train",
-            option("--topaz_nr_particles", topaz.particles_per_micrograph),
-            option("--topaz_train_parts", topaz.training_particles),
-            option("--topaz_train_picks", topaz.training_coordinates),
-            handed_on("--topaz_args", topaz.other_args),
-        ),
     )
 
 
@@ -343,7 +232,7 @@ def extraction(
     )
 
 
-def _coordinates(version: Version, coordinates: str) -> tuple[str | None, ...]:
+def _coordinates(version: Version, coordinates: str) -> Parts:
     path = PurePosixPath(coordinates)
     if not path.name.startswith("coords_suffix"):
         if not version.coordinate_lists:
@@ -375,7 +264,7 @@ def reextraction(
     return (command, f"echo {quote(micrographs)} > {quote(out + 'coords_suffix_extract.star')}")
 
 
-def _cut(settings: Settings, version: Version, out: str, scaled: int) -> tuple[str | None, ...]:
+def _cut(settings: Settings, version: Version, out: str, scaled: int) -> Parts:
     cut, box = settings.extraction, settings.sample.box_size or 0
     diameter = cut.background_diameter or BACKGROUND_FRACTION * box
     radius = int(diameter / 2 * scaled / box)

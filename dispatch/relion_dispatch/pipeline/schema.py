@@ -14,7 +14,8 @@ import typing
 from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, Literal
 
-from relion_dispatch.pipeline.options import Choices, Even, Pattern, Range, Settings
+from relion_dispatch.pipeline.options import Settings
+from relion_dispatch.pipeline.options.kinds import Choices, Even, Pattern, Range
 from relion_dispatch.pipeline.settings import read
 from relion_dispatch.pipeline.values import UNIONS, fields
 from relion_dispatch.resources import workflow_dir

@@ -11,7 +11,7 @@ import typing
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from relion_dispatch.pipeline.options import Choices, Even, Pattern, Range
+from relion_dispatch.pipeline.options.kinds import Choices, Even, Pattern, Range
 
 UNIONS = (typing.Union, types.UnionType)
 
