@@ -23,7 +23,7 @@ from relion_dispatch.resources import workflow_dir
 Schema = dict[str, Any]
 
 HEADER = """\
-# Made by `python -m relion_dispatch.pipeline.schema` from that package's options.py and from
+# Made by `python -m relion_dispatch.pipeline.schema` from its package's options and from
 # config/config.yaml; do not edit. For an editor with a YAML language server, begin config.yaml with
 #   # yaml-language-server: $schema=<path of this file>
 """
