@@ -30,7 +30,7 @@ setup-slurm:
 	@tools/setup.sh slurm
 
 demo: setup
-	$(BIN)/python tests/demo/run_demo.py
+	$(BIN)/python -m tests.demo.run_demo
 
 test: setup-slurm lint
 	$(BIN)/python -m pytest
