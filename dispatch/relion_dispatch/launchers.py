@@ -49,20 +49,26 @@ _MPI_ONE = """
     --bind-to -rank-by --rank-by -rf -rankfile --rankfile -am --am -tune --tune -output-filename
     --output-filename -cpu-set --cpu-set -cpu-list --cpu-list -cpus-per-proc --cpus-per-proc
     -cpus-per-rank --cpus-per-rank -timeout --timeout -genvlist -envlist -launcher -bootstrap
-    -rmk -iface -configfile -s --stdin -max-restarts --max-restarts --personality --preload-files
-    --default-hostfile --dvm"""
+    -rmk -iface -configfile -s -stdin --stdin -max-restarts --max-restarts -personality
+    --personality --preload-files -default-hostfile --default-hostfile --N --app --rf -cf --cf
+    -report-uri --report-uri -report-pid --report-pid -report-events --report-events -xterm --xterm
+    -launch-agent --launch-agent -max-vm-size --max-vm-size -hnp --hnp -ompi-server --ompi-server
+    -debugger --debugger -xml-file --xml-file --cartofile --ppr"""
 _MPI_TWO = "-mca --mca -gmca --gmca -prtemca --prtemca -genv -env --omca"
 _SRUN_ONE = """
-    -A --account -b --begin -c --cpus-per-task -C --constraint -d --dependency -D --chdir -e
-    --error -E --preserve-env -G --gpus -i --input -J --job-name -L --licenses -m --distribution
-    -M --clusters -n --ntasks -N --nodes -o --output -p --partition -q --qos -r --relative -t
-    --time -T --threads -w --nodelist -W --wait -x --exclude --comment --cpu-bind --cpu_bind
-    --cores-per-socket --epilog --export --gpu-bind --gpu-freq --gpus-per-node --gpus-per-socket
-    --gpus-per-task --gres --gres-flags --het-group --hint --jobid --mem --mem-bind --mem-per-cpu
-    --mem-per-gpu --mpi --network --ntasks-per-core --ntasks-per-gpu --ntasks-per-node
-    --ntasks-per-socket --open-mode --priority --profile --prolog --reservation --signal
-    --slurmd-debug --sockets-per-node --switches --task-epilog --task-prolog --threads-per-core
-    --time-min --tmp --tres-per-task --wckey"""
+    -A --account -b --begin -c --cpus-per-task -C --constraint -d --dependency -D --chdir -e --error
+    -G --gpus -i --input -J --job-name -L --licenses -m --distribution -M --clusters -n --ntasks -N
+    --nodes -o --output -p --partition -q --qos -r --relative -t --time -T --threads -w --nodelist
+    -W --wait -x --exclude --comment --cpu-bind --cpu_bind --cores-per-socket --epilog --export
+    --gpu-bind --gpu-freq --gpus-per-node --gpus-per-socket --gpus-per-task --gres --gres-flags
+    --het-group --hint --jobid --mem --mem-bind --mem-per-cpu --mem-per-gpu --mpi --network
+    --ntasks-per-core --ntasks-per-gpu --ntasks-per-node --ntasks-per-socket --open-mode --priority
+    --profile --prolog --reservation --signal --slurmd-debug --sockets-per-node --switches
+    --task-epilog --task-prolog --threads-per-core --time-min --tmp --tres-per-task --wckey -B
+    --extra-node-info -F --nodefile -S --core-spec --accel-bind --acctg-freq --bb --bbf
+    --bcast-exclude --cluster-constraint --container --cpu-freq --cpus-per-gpu --deadline
+    --delay-boot --gid --mail-type --mail-user --mcs-label --mincpus --msg-timeout --power --prefer
+    --thread-spec --uid"""
 _APRUN_ONE = "-n -N -d -S -j -cc -L -e -m -p -r -ss -a -g -c -b -l -t --np --nrs"
 _CONTAINER_ONE = """
     -B --bind -e --env --env-file -H --home -W --workdir --pwd --cwd -S --scratch --app --network
