@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from relion_dispatch.pipeline.check import imagefiles
@@ -103,6 +103,7 @@ def test_files_that_are_not_there(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("format_options", [{}, {"big": True}, {"order": ">"}])
+@settings(max_examples=30)
 @given(data=st.data())
 def test_every_shortened_tiff_is_found(
     tmp_path_factory: pytest.TempPathFactory, data: st.DataObject, format_options: dict[str, Any]
@@ -114,6 +115,7 @@ def test_every_shortened_tiff_is_found(
         imagefiles.read(path)
 
 
+@settings(max_examples=50)
 @given(content=st.binary(max_size=3000), suffix=st.sampled_from(sorted(imagefiles.KINDS)))
 def test_any_bytes_give_an_image_or_the_one_error(
     tmp_path_factory: pytest.TempPathFactory, content: bytes, suffix: str

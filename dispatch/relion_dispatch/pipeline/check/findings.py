@@ -38,6 +38,25 @@ class Finding:
     advice: str = ""
     files: tuple[str, ...] = ()
 
+    def to_text(self) -> str:
+        """Text to read, at most 100 columns wide."""
+        head = f"{self.severity.upper()}: {printable(self.where)}: {self.what}"
+        text = _wrapped(head, "", "  ")
+        if self.advice:
+            text += "\n" + _wrapped(self.advice, "  -> ", "     ")
+        return f"{text} [{self.code}]"
+
+
+def _wrapped(text: str, first: str, others: str) -> str:
+    return textwrap.fill(
+        text,
+        width=100,
+        initial_indent=first,
+        subsequent_indent=others,
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
+
 
 def error(code: str, where: str, what: str, advice: str, files: Iterable[str] = ()) -> Finding:
     """Make a finding that stops the pipeline."""
@@ -118,7 +137,7 @@ class Report:
     def to_text(self) -> str:
         """Text to read: errors first, then warnings and notes, facts and versions."""
         ranked = sorted(self.findings, key=lambda finding: _RANK[finding.severity])
-        parts = [_finding_text(finding) for finding in ranked]
+        parts = [finding.to_text() for finding in ranked]
         parts += [_table("What was looked at", self.facts), _table("Versions", self.versions)]
         parts.append(self.summary())
         return "\n".join(part for part in parts if part) + "\n"
@@ -138,23 +157,6 @@ _RANK = {"error": 0, "warning": 1, "note": 2}
 
 def _count(number: int, noun: str) -> str:
     return f"{number} {noun}" if number == 1 else f"{number or 'no'} {noun}s"
-
-
-def _finding_text(finding: Finding) -> str:
-    head = f"{finding.severity.upper()}: {printable(finding.where)}: {finding.what}"
-    text = textwrap.fill(
-        head, width=100, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False
-    )
-    if finding.advice:
-        text += "\n" + textwrap.fill(
-            finding.advice,
-            width=100,
-            initial_indent="  -> ",
-            subsequent_indent="     ",
-            break_long_words=False,
-            break_on_hyphens=False,
-        )
-    return f"{text} [{finding.code}]"
 
 
 def _table(title: str, rows: Mapping[str, Any]) -> str:

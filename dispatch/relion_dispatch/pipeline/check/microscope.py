@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterator
 
 from relion_dispatch.pipeline.check.findings import Finding, error, named, note, warning
+from relion_dispatch.pipeline.check.imagefiles import Image
 from relion_dispatch.pipeline.check.movies import Images
 from relion_dispatch.pipeline.options import Settings
 
@@ -211,9 +212,7 @@ def check_power_spectra(settings: Settings, images: Images) -> Iterator[Finding]
     angpix = settings.optics.pixel_size
     if motion.program != "own" or not motion.power_spectra or typical is None or angpix is None:
         return
-    side = min(typical.width, typical.height) / motion.bin_factor
-    kept = math.ceil(side * min(1.0, angpix * motion.bin_factor / SPECTRUM_ANGST))
-    if kept < SPECTRUM_PX:
+    if spectrum_side(typical, angpix, motion.bin_factor) < SPECTRUM_PX:
         yield error(
             "small-movies",
             "motion_correction.power_spectra",
@@ -221,3 +220,13 @@ def check_power_spectra(settings: Settings, images: Images) -> Iterator[Finding]
             f" power spectra of {SPECTRUM_PX} pixels: motion correction would stop",
             "set motion_correction.power_spectra: false",
         )
+
+
+def spectrum_side(image: Image, angpix: float, bin_factor: float = 1.0) -> int:
+    """Pixels that RELION keeps of a movie's power spectrum before it makes 512 of them.
+
+    It crops spectra of pixels below 1.4 Å to that pixel size, and stops when fewer than 512 are
+    left (``MotioncorrRunner::executeOwnMotionCorrection`` in ``src/motioncorr_runner.cpp``).
+    """
+    side = min(image.width, image.height) / bin_factor
+    return math.ceil(side * min(1.0, angpix * bin_factor / SPECTRUM_ANGST))

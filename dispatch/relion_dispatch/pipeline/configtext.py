@@ -1,0 +1,91 @@
+"""Values put into the text of a configuration file, with its comments and layout kept."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+from relion_dispatch.errors import DispatchError
+
+Scalar = str | float | bool | None
+# An option's line: indentation, name, value up to a comment that stands apart, comment.
+_OPTION = re.compile(
+    r"""
+    (?P<indent>[ ]*) (?P<name>\w+) :
+    (?P<value>[ ]+ (?: "[^"]*" | [^\s"\#] [^\#]*? ) )?
+    (?P<comment>\s+ \#.* )?
+    $""",
+    re.VERBOSE,
+)
+
+
+def fill_in(text: str, values: Mapping[str, Scalar]) -> str:
+    """Set options in the text of a YAML file.
+
+    Parameters
+    ----------
+    text
+        The file: nested blocks, one option a line, values on one line.
+    values
+        Values by path, such as ``optics.pixel_size``.
+
+    Returns
+    -------
+    str
+        The text with these values; everything else as it was. Comments behind a value keep
+        their column where there is room.
+
+    Raises
+    ------
+    DispatchError
+        When the text has no such option.
+    """
+    left = dict(values)
+    lines = []
+    blocks: list[tuple[int, str]] = []
+    for line in text.splitlines():
+        found = _OPTION.match(line)
+        if found is None:
+            lines.append(line)
+            continue
+        indent = len(found["indent"])
+        blocks = [block for block in blocks if block[0] < indent]
+        path = ".".join([*(name for _, name in blocks), found["name"]])
+        blocks.append((indent, found["name"]))
+        lines.append(_with(found, scalar(left.pop(path))) if path in left else line)
+    if left:
+        raise DispatchError(f"the configuration's text has no option {', '.join(left)}")
+    return "\n".join(lines) + "\n"
+
+
+def _with(found: re.Match[str], value: str) -> str:
+    option = f"{found['indent']}{found['name']}: {value}"
+    comment = found["comment"]
+    if comment is None:
+        return option
+    column = found.start("comment") + len(comment) - len(comment.lstrip())
+    return f"{option:{max(column - 2, len(option))}}  {comment.lstrip()}"
+
+
+def scalar(value: Scalar) -> str:
+    """Write one value as YAML."""
+    if value is None:
+        return "null"
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, str):
+        plain = re.fullmatch(r"[A-Za-z][\w./-]*", value)
+        return value if plain and value.lower() not in _RESERVED else _quoted(value)
+    if abs(value) >= 1e-4 or value == 0:
+        return f"{value:.10g}"
+    return f"{value:.12f}".rstrip("0")  # YAML takes 1e-05 for a text
+
+
+def _quoted(value: str) -> str:
+    escaped = (
+        f"\\U{ord(c):08x}" if not c.isprintable() else f"\\{c}" if c in '"\\' else c for c in value
+    )
+    return f'"{"".join(escaped)}"'
+
+
+_RESERVED = {"null", "true", "false", "yes", "no", "on", "off", "y", "n"}
