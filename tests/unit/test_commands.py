@@ -295,6 +295,13 @@ def test_2d_sampling_is_doubled_for_the_coarse_search() -> None:
     assert has(command, "--oversampling 1 --psi_step 20 --offset_range 5 --offset_step 1")
 
 
+def test_fast_subsets_are_for_expectation_maximisation() -> None:
+    fast = {"class2d": {"fast_subsets": True}, "class3d": {"fast_subsets": True}}
+    assert has(line("class2d", V3_1, **fast), "--fast_subsets")
+    assert not has(line("class2d", V4_0, **fast), "--fast_subsets")
+    assert has(line("class3d", V4_0, **fast), "--fast_subsets")
+
+
 def test_center_classes_from_4_0_on() -> None:
     assert not has(line("class2d", V3_1), "--center_classes")
     assert has(line("class2d", V4_0), "--center_classes")

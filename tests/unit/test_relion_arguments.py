@@ -31,6 +31,7 @@ EVERYTHING: Mapping[str, Any] = {
     },
     "picking": {"log": {"upper_threshold": 3, "white_particles": True}},
     "class2d": {
+        "fast_subsets": True,
         "resolution_limit": 8,
         "allow_coarser_sampling": True,
         "max_significants": 10,
@@ -39,6 +40,7 @@ EVERYTHING: Mapping[str, Any] = {
     "class3d": {
         "local_search_range": 5,
         "allow_coarser_sampling": True,
+        "fast_subsets": True,
         "resolution_limit": 8,
         "mask": "mask.mrc",
         "max_significants": 10,

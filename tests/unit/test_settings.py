@@ -251,6 +251,7 @@ def test_every_misspelt_name_is_reported_with_its_path(path: tuple[str, ...], ta
             {"start": "particles", "particles": "p.star", "reextraction": {"enabled": True}},
             "reextraction.enabled: true needs micrographs",
         ),
+        ({"class3d": {"fast_subsets": True, "iterations": 10}}, "needs at least 20 iterations"),
         ({"refine3d": {"enabled": False}}, "polishing_rounds must be 0"),
         ({"refine3d": {"enabled": False}}, "local_resolution.enabled must be false"),
         ({"refine3d": {"solvent_corrected_fsc": True}}, "needs refine3d.mask"),

@@ -24,6 +24,7 @@ def class2d(settings: Settings, version: Version, *, particles: str, out: str) -
     """Classify in 2D; ``run_itNNN_model.star`` and more, NNN being :func:`class2d_iterations`."""
     options = settings.class2d
     fine = 2**OVERSAMPLING
+    fast = options.fast_subsets and not class2d_uses_vdam(settings, version)
     return (
         relion(
             "relion_refine",
@@ -37,6 +38,7 @@ def class2d(settings: Settings, version: Version, *, particles: str, out: str) -
             option("--ctf_intact_first_peak", settings.ignore_first_ctf_peak),
             option("--tau2_fudge", options.tau_fudge),
             option("--particle_diameter", settings.sample.particle_diameter),
+            option("--fast_subsets", fast),
             option("--K", options.classes),
             "--flatten_solvent",
             option("--zero_mask", options.zero_mask),
@@ -249,6 +251,7 @@ def class3d(
             option("--iter", options.iterations),
             option("--tau2_fudge", options.tau_fudge),
             option("--particle_diameter", settings.sample.particle_diameter),
+            option("--fast_subsets", options.fast_subsets),
             option("--K", options.classes),
             "--flatten_solvent",
             option("--zero_mask", options.zero_mask),

@@ -15,6 +15,9 @@ from relion_dispatch.pipeline.versions import Version
 
 Problems = Iterator[str]
 
+# RELION refuses fast subsets with fewer (MlOptimiser::initialiseGeneral).
+MIN_FAST_ITERATIONS = 20
+
 
 def problems(settings: Settings) -> Problems:
     """Sentences for everything that cannot be as it is set, each with what to change."""
@@ -170,6 +173,13 @@ def _topaz(s: Settings) -> Problems:
         yield "picking.topaz.model must be null with picking.topaz.train: true, which makes one"
 
 
+def _classes(s: Settings) -> Problems:
+    for name in ("class2d", "class3d"):
+        block = getattr(s, name)
+        if block.fast_subsets and block.iterations < MIN_FAST_ITERATIONS:
+            yield f"{name}.fast_subsets: true needs at least {MIN_FAST_ITERATIONS} iterations"
+
+
 def _steps(s: Settings) -> Problems:
     if s.start == "particles" and s.reextraction.enabled is True:
         yield "reextraction.enabled: true needs micrographs; with start: particles it must be auto"
@@ -266,6 +276,7 @@ CHECKS: tuple[Callable[[Settings], Problems], ...] = (
     _movies,
     _ctf,
     _picking,
+    _classes,
     _steps,
     _refinement,
     _rounds,

@@ -26,6 +26,7 @@ class Class2D:
     classes: Count
     iterations: Count
     mini_batches: Count
+    fast_subsets: bool
     tau_fudge: Positive
     psi_sampling: Positive
     offset_range: NonNegative
@@ -97,6 +98,7 @@ class Class3D:
     enabled: bool
     classes: Count
     iterations: Count
+    fast_subsets: bool
     tau_fudge: Positive
     ini_high: Positive
     angular_sampling: AngularSampling
