@@ -84,7 +84,11 @@ def results(project: Path) -> dict[str, dict[str, float]]:
     tables = starfile.read(project / "CtfFind/job003/micrographs_ctf.star", always_dict=True)
     table = tables["micrographs"]
     assert isinstance(table, pd.DataFrame)
-    return {Path(row["rlnMicrographName"]).stem: row for row in table.to_dict("records")}
+    rows = table.set_index(table["rlnMicrographName"].map(lambda name: Path(name).stem))
+    return {
+        str(name): {str(label): value for label, value in row.items()}
+        for name, row in rows.to_dict("index").items()
+    }
 
 
 def check(row: dict[str, float], truth: Ctf) -> None:

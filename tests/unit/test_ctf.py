@@ -311,8 +311,25 @@ def test_too_narrow_a_range_of_resolutions_says_so() -> None:
 
 
 def test_spectra_of_nothing_are_refused() -> None:
-    with pytest.raises(InputError, match="the spectrum is empty"):
+    with pytest.raises(InputError, match="100% of the spectrum between 30 and 5 Å are empty"):
         fit(Spectrum(power=np.zeros((256, 129)), angpix=1.4))
+
+
+def test_filtered_spectra_are_refused() -> None:
+    spectrum = power_spectrum(ctf(15000, 0, 0), Rings(), 26)
+    power = np.where(grid(spectrum).k < 0.15, spectrum.power, 0.0)
+    with pytest.raises(InputError, match="filtered beyond the maximum resolution"):
+        fit(Spectrum(power=power, angpix=1.4))
+
+
+@pytest.mark.parametrize("high", [0.0, 1000.0])
+def test_a_search_close_to_focus_gives_finite_results(high: float) -> None:
+    search = replace(SEARCH, min_defocus=0.0, max_defocus=high)
+    spectrum = power_spectrum(ctf(20000, 0, 0), Rings(), 27)
+    result = quality(spectrum, search)
+    assert math.isfinite(result.score)
+    assert np.isfinite(result.profiles.quality).all()
+    assert fit(spectrum, search).ctf.components[0] >= 0
 
 
 # --- quality ---
@@ -621,7 +638,7 @@ def put_transform(path: Path) -> None:
         (truncate, "incomplete or damaged"),
         (empty, "is no MRC file"),
         (put_text, "is no MRC file"),
-        (put_image(256, 256, value=0.0), "the spectrum is empty"),
+        (put_image(256, 256, value=0.0), "100% of the spectrum"),
         (put_damaged_pixels, "pixels that are not finite"),
         (put_image(128, 128), "128 pixels wide, the box size says 256"),
         (put_image(3, 256, 256), "holds 3 images"),

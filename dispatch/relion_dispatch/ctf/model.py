@@ -190,5 +190,5 @@ def equiphase_k2(optics: Optics, mean: float, shape_phase: Floats) -> Floats:
     linear = math.pi * lam * mean
     aberration = math.pi / 2 * optics.cs_mm * 1e7 * lam**3
     root = np.sqrt(np.maximum(linear**2 - 4 * aberration * shape_phase, 0.0))
-    k2: Floats = 2 * np.maximum(shape_phase, 0.0) / (linear + root)
+    k2: Floats = 2 * np.maximum(shape_phase, 0.0) / np.maximum(linear + root, 1e-30)
     return k2

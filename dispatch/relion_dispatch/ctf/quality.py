@@ -130,8 +130,11 @@ def _score(pixels: Grid, fit: Fit, levels: _Levels) -> float:
     band = fit.rings.band
     inside = (pixels.k >= band.k_min) & (pixels.k <= band.k_max) & pixels.off_axes
     amplitudes = np.sqrt(levels.scaled[inside]) - np.sqrt(levels.level[inside])
-    score = float(np.corrcoef(amplitudes, np.abs(np.sin(levels.gamma[inside])))[0, 1])
-    return score if math.isfinite(score) else 0.0
+    expected = np.abs(np.sin(levels.gamma[inside]))
+    amplitudes -= np.mean(amplitudes)
+    expected -= np.mean(expected)
+    norm = math.sqrt(float(amplitudes @ amplitudes) * float(expected @ expected))
+    return float(amplitudes @ expected) / norm if norm > 0 else 0.0
 
 
 def _profiles(

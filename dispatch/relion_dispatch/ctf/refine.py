@@ -100,7 +100,7 @@ def refine(rings: Rings, optics: Optics, search: Search, start: Candidate) -> Re
     Returns
     -------
     Refined
-        Its mean defocus lies within one step of the searched range.
+        Its mean defocus lies within one step of the searched range and is not negative.
     """
     problem = _pose(rings, optics, search)
     state = _evaluate(problem, _start(start))
@@ -210,7 +210,8 @@ def _step(
 
 def _allowed(search: Search, parameters: Floats) -> bool:
     step = search.defocus_step
-    in_range = search.min_defocus - step <= parameters[_DEFOCUS] <= search.max_defocus + step
+    lowest = max(search.min_defocus - step, 0.0)
+    in_range = lowest <= parameters[_DEFOCUS] <= search.max_defocus + step
     bounded = bool(np.max(np.abs(parameters[:_SMOOTH])) < 20)
     return bool(in_range) and bounded
 

@@ -17,6 +17,8 @@ from relion_dispatch.ctf.spectrum import Bins
 from relion_dispatch.errors import InputError
 
 ENVELOPE_TERMS = 5
+# Part of the bins that may be without power; in an image from a microscope, none is.
+MAX_EMPTY = 0.05
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,12 +93,16 @@ def prepare(bins: Bins, band: Range) -> Rings:
     Raises
     ------
     InputError
-        When the spectrum holds no power to fit.
+        When parts of the spectrum hold no power.
     """
     k = np.sqrt(bins.k2)
-    if not np.any(bins.power > 0):
-        raise InputError("the spectrum is empty: is the image constant?")
     floor = 1e-9 * float(np.mean(bins.power))
+    empty = float(np.mean(bins.power <= floor))
+    if empty > MAX_EMPTY:
+        raise InputError(
+            f"{empty:.0%} of the spectrum between {1 / band.k_min:.3g} and {1 / band.k_max:.3g} Å"
+            " are empty: is the image constant, or filtered beyond the maximum resolution?"
+        )
     basis = band.basis(k, ENVELOPE_TERMS)
     weight = np.sqrt(bins.count)
     log_power = np.log(np.maximum(bins.power, floor))
