@@ -273,6 +273,7 @@ def test_every_misspelt_name_is_reported_with_its_path(path: tuple[str, ...], ta
         ),
         ({"polishing": {"box_size": 512}}, "must be given together"),
         ({"polishing": {"box_size": 256, "scaled_size": 512}}, "must not be larger"),
+        ({"verdict": {"stop_agreement": 0.9}}, "must not be larger than verdict.doubt_agreement"),
         (
             {"class2d": {"extra_arguments": '--x "a'}},
             "class2d.extra_arguments cannot be read as arguments: no closing quotation",
@@ -310,7 +311,8 @@ def test_settings_that_contradict_each_other(changes: Mapping[str, Any], message
         {"sample": {"small_box_size": 360}},
         {"motion_correction": {"bin_factor": 2}, "sample": {"particle_diameter": 320}},
         {"sizing": {"refine3d": {"nproc": 5}, "initial_model": {"nthread": 8}}},
-        {"verdict": {"anything": {"goes": 1}}},
+        {"verdict": {"stop": False, "max_resolution": 12}},
+        {"verdict": {"stop_agreement": 0.9, "doubt_agreement": 0.9}},
         {
             "ctf_refinement": {
                 "magnification": True, "defocus": "none", "astigmatism": "none",

@@ -246,6 +246,11 @@ def _polishing(s: Settings) -> Problems:
         yield "polishing.scaled_size must not be larger than polishing.box_size"
 
 
+def _verdict(s: Settings) -> Problems:
+    if s.verdict.stop_agreement > s.verdict.doubt_agreement:
+        yield "verdict.stop_agreement must not be larger than verdict.doubt_agreement"
+
+
 def _extra_arguments(s: Settings) -> Problems:
     for path, text in _texts(vars(s), ""):
         try:
@@ -280,6 +285,7 @@ CHECKS: tuple[Callable[[Settings], Problems], ...] = (
     _steps,
     _refinement,
     _rounds,
+    _verdict,
     _extra_arguments,
     _sizing,
 )

@@ -54,7 +54,7 @@ class Project(Paths):
             planner=Planner(profile_name=profile, sizing=checked.sizing),
         )
 
-    def job(self, step: str, lines: tuple[str, ...], round_: int = 0, **more: Any) -> StepJob:  # noqa: ANN401 (fields of StepJob)
+    def job(self, step: str, lines: tuple[str, ...], round_: int = 0, **more: Any) -> StepJob:
         """Make the job of a step from its command lines."""
         out = more.pop("out", None) or self.layout.dir(step, round=round_)
         return StepJob(
@@ -116,7 +116,7 @@ class Project(Paths):
             words += ["--class2d_model", f"{self.class2d_last}_model.star"]
             words += ["--min_fraction", str(limits.min_fraction)]
             words += ["--resolution_factor", str(limits.resolution_factor)]
-        for name, value in self.settings.verdict.items():
+        for name, value in vars(self.settings.verdict).items():
             if name == "stop":
                 words += [] if value else ["--go_on"]
             elif value is not None:
@@ -279,7 +279,7 @@ class Project(Paths):
         return self.job("local_resolution", lines, last)
 
 
-def _plain(block: Any) -> Any:  # noqa: ANN401 (a block of settings, or a value)
+def _plain(block: Any) -> Any:
     if hasattr(block, "__dataclass_fields__"):
         return {field.name: _plain(getattr(block, field.name)) for field in fields(block)}
     return dict(block) if isinstance(block, Mapping) else block

@@ -38,6 +38,7 @@ from relion_dispatch.pipeline.options.maps import (
     Reextraction,
     Refine3D,
     RefinePolished,
+    Verdict,
 )
 
 
@@ -128,6 +129,6 @@ class Settings:
     polishing: Polishing
     refine_polished: RefinePolished
     local_resolution: LocalResolution
+    verdict: Verdict
     compute: Compute
-    verdict: Mapping[str, Any]
     sizing: Mapping[str, Mapping[str, Any]]

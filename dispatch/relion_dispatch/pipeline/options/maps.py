@@ -11,6 +11,7 @@ from relion_dispatch.pipeline.options.kinds import (
     BoxSize,
     Count,
     CtfFit,
+    Fraction,
     Frame,
     NonNegative,
     Padding,
@@ -141,3 +142,15 @@ class LocalResolution:
     adhoc_bfactor: float
     sampling: Positive
     extra_arguments: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Verdict:
+    """Where doubt begins in the verdict after each 3D step, and where the pipeline stops."""
+
+    stop: bool
+    stop_agreement: Fraction
+    doubt_agreement: Fraction
+    doubt_share: Fraction
+    doubt_pmax: Fraction
+    max_resolution: Positive | None
