@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import subprocess
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from tests.cluster import slurm_cluster
+from tests.cluster.project import Project, queue, wait_until
 from tests.cluster.slurm_cluster import Cluster
 
 
@@ -21,3 +24,13 @@ def slurm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
         for name, value in cluster.env.items():
             patch.setenv(name, value)
         yield cluster
+
+
+@pytest.fixture
+def project(slurm: Cluster, tmp_path: Path) -> Iterator[Project]:
+    """An empty project; whatever it leaves in the queue is cancelled."""
+    project = Project(tmp_path)
+    yield project
+    project.kill_heads()
+    subprocess.run(["scancel", "--user=root"], check=False)
+    wait_until(lambda: not queue())

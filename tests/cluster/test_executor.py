@@ -1,0 +1,271 @@
+"""The executor on a real Slurm: Snakemake as users start it, jobs as Slurm runs them."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import stat
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+
+from relion_dispatch.engine import Request, plan
+from relion_dispatch.profiles import load_profile
+from tests.cluster.project import PROFILE, Project, queue, wait_until
+
+pytestmark = pytest.mark.slurm
+
+# What runs above a job's command, up to Slurm's own process.
+ANCESTORS = """
+p=$$; while ! grep -q slurmstepd /proc/$p/comm; do
+    cat /proc/$p/comm; p=$(sed -n 's/^PPid:\\t//p' /proc/$p/status)
+done
+""".strip()
+
+TRACES = """
+rule all:
+    input: expand("out/{i}", i=range(int(config["n_jobs"])))
+rule one:
+    output: "out/{i}"
+    resources: mem_mb=100, runtime=5
+    shell: "echo $SLURM_JOB_ID >> traces/{wildcards.i}; sleep 0.$((RANDOM % 6)); touch {output}"
+"""
+
+
+def write(project: Project, snakefile: str) -> None:
+    (project.path / "Snakefile").write_text(snakefile)
+    (project.path / "traces").mkdir(exist_ok=True)
+
+
+def traces(project: Project) -> dict[str, int]:
+    """How often each job has run."""
+    folder = project.path / "traces"
+    return {each.name: each.read_text().count("\n") for each in folder.iterdir()}
+
+
+def test_jobs_run_natively_where_they_can(project: Project) -> None:
+    write(
+        project,
+        f"""
+rule all:
+    input: "native", "run", "script"
+rule native:
+    output: "native"
+    log: "logs/native.log"
+    threads: 3
+    resources: mem_mb=1234, runtime=7, slurm_partition="m3h"
+    shell: '''{ANCESTORS.replace("{", "{{").replace("}", "}}")} > {{output}}
+        echo $SLURM_CPUS_PER_TASK $OMP_NUM_THREADS $SLURM_MEM_PER_NODE >> {{output}}
+        scontrol show job $SLURM_JOB_ID | grep -oE "TimeLimit=\\S+|Partition=\\S+" >> {{output}}'''
+rule run:
+    input: "native"
+    output: "run"
+    run:
+        shell("printenv SLURM_JOB_ID RELION_DISPATCH_PROFILE > {{output}}")
+rule script:
+    input: "native"
+    output: "script"
+    script: "script.py"
+""",
+    )
+    (project.path / "script.py").write_text("open(snakemake.output[0], 'w').write('ran')\n")
+    done = project.run()
+    assert done.returncode == 0, done.output
+    *ancestors, sizes, time_limit, partition = sorted(
+        project.read("native").splitlines(), key=lambda line: line[0].isupper() or line[0].isdigit()
+    )
+    assert set(ancestors) <= {"bash", "slurm_script"}
+    assert sizes == "3 3 1234"
+    assert {time_limit, partition} == {"TimeLimit=00:07:00", "Partition=m3h"}
+    assert project.read("run").splitlines()[1] == str(PROFILE)
+    assert project.read("script") == "ran"
+    assert "Nothing to be done" in project.run().output
+
+
+def test_a_kept_script_runs_by_hand(project: Project) -> None:
+    write(project, 'rule one:\n    output: "out"\n    shell: "echo hello > {output}"\n')
+    assert project.run().returncode == 0
+    (project.path / "out").unlink()
+    (script,) = project.path.glob(".relion_dispatch/jobs/one-*/*.run")
+    subprocess.run(["sbatch", "--wait", str(script)], check=True, cwd=project.path, timeout=60)
+    assert project.read("out") == "hello\n"
+
+
+def test_a_relion_rule_submits_the_guis_script(project: Project) -> None:
+    programs = project.path / "bin"
+    programs.mkdir()
+    program = programs / "relion_postprocess"
+    program.write_text('#!/bin/sh\necho "$0 $@"; touch PostProcess/job030/postprocess.star\n')
+    program.chmod(program.stat().st_mode | stat.S_IXUSR)
+    project.environment["PATH"] = f"{programs}:{os.environ['PATH']}"
+    command = (
+        "`which relion_postprocess` --mask m.mrc --i half1.mrc --o PostProcess/job030/postprocess"
+        " --angpix 1.5 --pipeline_control PostProcess/job030/"
+    )
+    write(
+        project,
+        f"""
+rule postprocess:
+    output: "PostProcess/job030/postprocess.star"
+    log: out="PostProcess/job030/run.out", err="PostProcess/job030/run.err"
+    params:
+        relion=[{command!r}],
+        job="exit 9"  # for Snakemake's own executors
+    shell: "{{params.job}}"
+""",
+    )
+    done = project.run("--set-resources", "postprocess:mem_mb=4321")
+    assert done.returncode == 0, done.output
+    request = Request(
+        commands=(command,),
+        outfile="PostProcess/job030/run.out",
+        errfile="PostProcess/job030/run.err",
+        project=project.path,
+        overrides={"mem": "4321M"},
+    )
+    script = project.read("PostProcess/job030/run_submit.script.run")
+    assert script == plan(request, load_profile(PROFILE)).script
+    assert "#SBATCH --mem=4321M" in script
+    assert (project.path / "PostProcess/job030/RELION_JOB_EXIT_SUCCESS").exists()
+    assert "--angpix 1.5" in project.read("PostProcess/job030/run.out")
+
+
+def test_failures_say_what_happened_where_and_why(project: Project) -> None:
+    write(
+        project,
+        """
+rule all:
+    input: "code", "cancelled", "node", "refused"
+rule code:
+    output: "code"
+    log: "logs/code.log"
+    shell: "echo the reason > {log}; touch {output}; exit 3"
+rule cancelled:
+    output: "cancelled"
+    shell: "scancel $SLURM_JOB_ID; sleep 60"
+rule node:
+    output: "node"
+    resources: slurm_partition="m3g"
+    shell: "scontrol update nodename=$SLURMD_NODENAME state=down reason=test; sleep 60"
+rule refused:
+    output: "refused"
+    resources: slurm_extra="--dependency=nonsense"
+    shell: "touch {output}"
+""",
+    )
+    done = project.run("--keep-going")
+    assert done.returncode != 0
+    message = " ".join(done.output.split())
+    assert "ended as failed (FAILED, NonZeroExitCode), exit code 3, on comp00" in message
+    assert "the end of logs/code.log: | the reason" in message
+    assert "ended as cancelled (CANCELLED" in message
+    assert "ended as node failure (NODE_FAIL" in message
+    assert "not submitted: 'sbatch' (exit code 1) says:" in message
+    assert "dependency" in message
+    assert not (project.path / "code").exists()
+
+
+def test_a_scheduler_that_is_away_is_waited_for(project: Project) -> None:
+    """Commands fail once each, as they do while the controller restarts."""
+    programs = project.path / "bin"
+    programs.mkdir()
+    for name in ("sbatch", "squeue"):
+        program = programs / name
+        program.write_text(
+            f"#!/bin/bash\necho x >> {project.path}/{name}.calls\n"
+            f"if [ $(wc -l < {project.path}/{name}.calls) -le 1 ]; then\n"
+            f"  echo '{name}: error: Unable to contact slurm controller' >&2; exit 1\nfi\n"
+            f'exec /usr/bin/{name} "$@"\n'
+        )
+        program.chmod(0o755)
+    project.environment["PATH"] = f"{programs}:{os.environ['PATH']}"
+    write(project, TRACES)
+    done = project.run("--config", "n_jobs=1")
+    assert done.returncode == 0, done.output
+    assert "Unable to contact slurm controller" in done.output
+    assert traces(project) == {"0": 1}
+
+
+def test_ctrl_c_cancels_everything(project: Project) -> None:
+    write(project, TRACES.replace("sleep 0.$((RANDOM % 6))", "[ -e go ] || sleep 100"))
+    head = project.start("--config", "n_jobs=100")
+    head.wait_for(" is job ")
+    os.kill(head.process.pid, signal.SIGINT)
+    time.sleep(0.2)
+    os.kill(head.process.pid, signal.SIGINT)  # impatience
+    assert head.end().returncode != 0
+    wait_until(lambda: not queue())
+    (project.path / "go").touch()
+    done = project.run("--config", "n_jobs=4")
+    assert done.returncode == 0, done.output
+    assert {f"out/{number}" for number in range(4)} <= {
+        str(each.relative_to(project.path)) for each in project.path.glob("out/*")
+    }
+
+
+def test_no_cancel_leaves_jobs_to_the_next_head(project: Project) -> None:
+    write(project, TRACES.replace("sleep 0.$((RANDOM % 6))", "until [ -e go ]; do sleep 0.1; done"))
+    head = project.start("--config", "n_jobs=3", "--relion-dispatch-no-cancel")
+    wait_until(lambda: len(queue("running")) == 3)
+    second = project.run("--config", "n_jobs=3")
+    assert second.returncode != 0
+    assert f"process {head.process.pid} on" in second.output
+    os.kill(head.process.pid, signal.SIGINT)
+    assert "left alone" in head.end().output
+    assert len(queue("running")) == 3
+    third = project.start("--config", "n_jobs=3")
+    third.wait_for("is still with the scheduler")
+    (project.path / "go").touch()
+    assert third.end().returncode == 0
+    assert traces(project) == {"0": 1, "1": 1, "2": 1}
+
+
+def test_killed_heads_lose_nothing_and_run_nothing_twice(project: Project) -> None:
+    write(project, TRACES)
+    dice = random.Random(7)
+    for _ in range(4):
+        head = project.start("--config", "n_jobs=24", "--jobs", "8")
+        head.wait_for("Execute")
+        time.sleep(dice.uniform(0, 1))
+        head.process.kill()
+        head.process.wait()
+    done = project.run("--config", "n_jobs=24", "--jobs", "8")
+    assert done.returncode == 0, done.output
+    assert traces(project) == {str(number): 1 for number in range(24)}
+    assert len(list(project.path.glob("out/*"))) == 24
+
+
+@pytest.mark.parametrize("taken", [True, False])
+def test_a_head_killed_between_submission_and_note(project: Project, taken: bool) -> None:
+    programs = project.path / "bin"
+    programs.mkdir()
+    program = programs / "sbatch"
+    before, after = ('/usr/bin/sbatch "$@"', "") if taken else ("", "exit 1")
+    program.write_text(f"#!/bin/bash\n{before}\nkill -9 $PPID\n{after}\n")
+    program.chmod(0o755)
+    write(project, TRACES)
+    path = os.environ["PATH"]
+    project.environment["PATH"] = f"{programs}:{path}"
+    assert project.run("--config", "n_jobs=2").returncode == -signal.SIGKILL
+    project.environment["PATH"] = path
+    done = project.run("--config", "n_jobs=2")
+    assert done.returncode == 0, done.output
+    assert traces(project) == {"0": 1, "1": 1}
+
+
+def test_a_job_that_is_out_of_date_is_ended_first(project: Project) -> None:
+    text = TRACES.replace("sleep 0.$((RANDOM % 6))", "sleep 100")
+    write(project, text)
+    head = project.start("--config", "n_jobs=1")
+    wait_until(lambda: len(queue("running")) == 1)
+    head.process.kill()
+    head.process.wait()
+    write(project, text.replace("sleep 100", "true"))
+    done = project.run("--config", "n_jobs=1")
+    assert done.returncode == 0, done.output
+    assert "it is out of date" in done.output
+    assert traces(project) == {"0": 2}
+    assert len(Path(project.path / "traces/0").read_text().split()) == 2
