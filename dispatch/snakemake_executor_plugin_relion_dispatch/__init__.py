@@ -8,6 +8,7 @@ when there are jobs to run.
 # at run time, and cannot read `X | None`.
 # ruff: noqa: UP045
 import signal
+import sys
 import time
 from asyncio import sleep
 from collections.abc import AsyncGenerator, Iterator
@@ -145,6 +146,22 @@ class Executor(RemoteExecutor):  # type: ignore[misc] # no types there
 
     def _wait_s(self) -> float:
         return self._bridge.head.pace.wait_s if self._bridge is not None else 0.05
+
+    def cancel(self) -> None:
+        """End on Ctrl-C or an error: cancel the jobs, or leave them as the settings say.
+
+        Raises
+        ------
+        WorkflowError
+            When jobs are left: Snakemake would go on to remove empty folders, into which those
+            jobs may be about to write.
+        """
+        interrupted = isinstance(sys.exception(), KeyboardInterrupt | SystemExit)
+        super().cancel()
+        if interrupted and self.executor_settings.no_cancel:
+            raise WorkflowError(
+                "Submitted jobs are left alone. Run the same command again to pick them up."
+            )
 
     def cancel_jobs(self, active_jobs: list[SubmittedJobInfo]) -> None:  # noqa: ARG002
         """Cancel all that was submitted: Snakemake's own list is empty while it is checked."""

@@ -88,9 +88,6 @@ class Bridge:
         """Cancel all jobs, or leave them all, as the settings say."""
         if self._settings.no_cancel:
             self.head.stop()
-            self._executor.logger.info(
-                "Submitted jobs are left alone. Run the same command again to pick them up."
-            )
             return
         try:
             self.head.cancel()
