@@ -15,8 +15,10 @@ from relion_dispatch.pipeline.layout import Layout
 from relion_dispatch.pipeline.options import Settings
 from relion_dispatch.pipeline.settings import merge
 from relion_dispatch.pipeline.versions import Version
+from relion_dispatch.resources import workflow_dir
 
 DATA = Path(__file__).parent / "data"
+DEFAULTS = settings.read(workflow_dir() / "config" / "config.yaml")
 VERSIONS = ("3.1", "4.0", "5.0")
 MINIMUM: Mapping[str, Any] = {
     "optics": {"pixel_size": 0.885, "voltage": 300},
@@ -27,7 +29,7 @@ MINIMUM: Mapping[str, Any] = {
 
 def settings_with(changes: Mapping[str, Any] | None = None) -> Settings:
     """Load the least possible configuration with some changes."""
-    return settings.load(merge(MINIMUM, changes or {}))
+    return settings.validate(merge(merge(DEFAULTS, MINIMUM), changes or {}))
 
 
 def chain(s: Settings, v: Version) -> dict[str, tuple[str, ...]]:

@@ -21,9 +21,8 @@ from relion_dispatch.pipeline.options import Settings
 from relion_dispatch.pipeline.settings import merge
 from relion_dispatch.pipeline.versions import Version
 from relion_dispatch.resources import workflow_dir
-from tests.unit.pipeline_chain import MINIMUM, settings_with
+from tests.unit.pipeline_chain import DEFAULTS, MINIMUM, settings_with
 
-DEFAULTS = settings.read(workflow_dir() / "config" / "config.yaml")
 SCHEMA = schema.schema()
 VALIDATOR = jsonschema.Draft202012Validator(SCHEMA)
 

@@ -40,9 +40,20 @@ def load(
         When an option is unknown, of the wrong type, out of range or at odds with another; the
         message lists everything that is wrong, one problem a line.
     """
-    merged = merge(read(defaults or workflow_dir() / "config" / "config.yaml"), config)
+    file = defaults or workflow_dir() / "config" / "config.yaml"
+    return validate(merge(read(file), config), source=source)
+
+
+def validate(complete: Config, *, source: str = "the configuration") -> Settings:
+    """Check a configuration that has every option.
+
+    Raises
+    ------
+    InputError
+        As :func:`load` does.
+    """
     problems: list[str] = []
-    settings = cast("Settings", values.check_block(Settings, merged, "", problems))
+    settings = cast("Settings", values.check_block(Settings, complete, "", problems))
     if not problems:
         problems = list(consistency.problems(settings))
     if problems:
