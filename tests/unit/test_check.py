@@ -465,10 +465,15 @@ def test_any_configuration_gives_findings(project: Path, config: Any) -> None:
 
 def test_accepted_errors_are_warnings(project: Path) -> None:
     tiny_images.write_mrc(project / "Movies/x.mrcs", width=320)
-    report = check(project, accept=["mixed-sizes"])
-    assert report.ok
-    assert codes(report, "warning") == ["mixed-sizes"]
-    assert "(accepted)" in texts(report, "warning")
+    assert "check.accept" in check(project).summary()
+    for report in (
+        check(project, accept=["mixed-sizes"]),
+        check(project, {"check": {"accept": "dose mixed-sizes"}}),
+    ):
+        assert report.ok
+        assert codes(report, "warning") == ["mixed-sizes"]
+        assert "(accepted)" in texts(report, "warning")
+    assert not check(project, {"dose": {"per_frame": None}}, accept=["config", "mixed-sizes"]).ok
 
 
 # ----------------------------------------------------------------------------------- project folder

@@ -8,6 +8,8 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
 Severity = Literal["error", "warning", "note"]
+ACCEPT = """
+If one of the errors is right here, add its name in brackets to check.accept in config.yaml."""
 SHOWN = 3  # files named in the text of one finding; the JSON has all of them
 
 
@@ -143,13 +145,13 @@ class Report:
         return "\n".join(part for part in parts if part) + "\n"
 
     def summary(self) -> str:
-        """One line: how many errors and warnings."""
+        """Say how many errors and warnings there are, and what follows."""
         errors, warnings = len(self.errors), len(self.warnings)
         if not errors and not warnings:
             return "The check found nothing wrong."
         verdict = "nothing was started" if errors else "the pipeline can run"
         counts = f"{_count(errors, 'error')} and {_count(warnings, 'warning')}"
-        return f"The check found {counts}: {verdict}."
+        return f"The check found {counts}: {verdict}.{ACCEPT if errors else ''}"
 
 
 _RANK = {"error": 0, "warning": 1, "note": 2}

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+import sys
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, cast
@@ -53,7 +54,8 @@ def check_project(
     with_programs
         Whether to look for programs and their versions.
     accept
-        Codes of errors that the user knows to be right: they become warnings.
+        Codes of errors that the user knows to be right, besides those of ``check.accept``: they
+        become warnings.
 
     Returns
     -------
@@ -69,11 +71,31 @@ def check_project(
     if with_programs:
         findings += programs.check_relion(chosen, version)
         findings += programs.check_externals(chosen, version)
+    accepted = {*accept, *chosen.check.accept.split()} - {"config"}
     return Report(
-        findings=tuple(_accepted(finding, accept) for finding in findings),
+        findings=tuple(_accepted(finding, accepted) for finding in findings),
         facts=_facts(chosen, images, version),
         versions=programs.found_versions(chosen, version) if with_programs else {},
     )
+
+
+def check_first(config: Config, project: Path = Path()) -> None:
+    """Check a project before its first job, and keep the report; a Snakefile's ``onstart``.
+
+    It is no rule: a rule that all others follow would run again, and they after it, whenever any
+    option changes.
+
+    Raises
+    ------
+    InputError
+        When the pipeline cannot run; the message is the whole report.
+    """
+    report = check_project(config, project)
+    write_report(report, project / REPORT, config=config, project=project)
+    if not report.ok:
+        raise InputError(report.to_text())
+    if report.warnings:
+        print(report.to_text(), file=sys.stderr)
 
 
 def load(config: Config) -> tuple[Settings, list[Finding]]:
@@ -177,8 +199,8 @@ def _check_modes(images: Images, version: Version | None) -> Iterator[Finding]:
     )
 
 
-def _accepted(finding: Finding, accept: Sequence[str]) -> Finding:
-    if finding.severity == "error" and finding.code in accept:
+def _accepted(finding: Finding, accepted: Collection[str]) -> Finding:
+    if finding.severity == "error" and finding.code in accepted:
         return replace(finding, severity="warning", what=f"{finding.what} (accepted)")
     return finding
 

@@ -94,6 +94,13 @@ class Compute:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Check:
+    """The check before the first job."""
+
+    accept: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class Settings:
     """Every option of the pipeline, checked and complete."""
 
@@ -131,4 +138,5 @@ class Settings:
     local_resolution: LocalResolution
     verdict: Verdict
     compute: Compute
+    check: Check
     sizing: Mapping[str, Mapping[str, Any]]
