@@ -4,7 +4,6 @@ min_version("9.0")
 
 
 include: "rules/common.smk"
-include: "rules/check.smk"
 include: "rules/preprocessing.smk"
 include: "rules/particles.smk"
 include: "rules/classification.smk"
@@ -13,6 +12,10 @@ include: "rules/polishing.smk"
 
 
 rule all:
+    default_target: True
     input:
         PROJECT.targets,
-    default_target: True
+
+
+onstart:
+    check_first(config)

@@ -19,13 +19,13 @@ if SETTINGS.class2d.enabled:
             averages=f"{PROJECT.class2d_last}_classes.mrcs",
         log:
             **CLASS2D.logs,
-        params:
-            **CLASS2D.params,
         conda:
             "../envs/relion.yaml"
         threads: CLASS2D.threads
         resources:
             **CLASS2D.resources,
+        params:
+            **CLASS2D.params,
         shell:
             "{params.job}"
 
@@ -38,13 +38,13 @@ if SETTINGS.class2d.enabled:
             averages=path("select2d", "class_averages.star"),
         log:
             **SELECT2D.logs,
-        params:
-            **SELECT2D.params,
         conda:
             "../envs/relion.yaml"
         threads: SELECT2D.threads
         resources:
             **SELECT2D.resources,
+        params:
+            **SELECT2D.params,
         shell:
             "{params.job}"
 
@@ -77,13 +77,35 @@ for start, job in START_JOBS.items():
             model=PROJECT.start_model(start),
         log:
             **job.logs,
-        params:
-            **job.params,
         conda:
             "../envs/relion.yaml"
         threads: job.threads
         resources:
             **job.resources,
+        params:
+            **job.params,
+        shell:
+            "{params.job}"
+
+
+if PROJECT.scales_own_reference:
+
+    OWN_REFERENCE = PROJECT.job("rank_starts", (PROJECT.scale_own_reference(),))
+
+    rule own_reference:
+        input:
+            map=SETTINGS.initial_model.reference,
+        output:
+            PROJECT.model,
+        log:
+            **OWN_REFERENCE.logs,
+        conda:
+            "../envs/relion.yaml"
+        threads: OWN_REFERENCE.threads
+        resources:
+            **OWN_REFERENCE.resources,
+        params:
+            **OWN_REFERENCE.params,
         shell:
             "{params.job}"
 
@@ -96,19 +118,19 @@ if START_JOBS:
         input:
             maps=[PROJECT.start_map(start) for start in PROJECT.starts],
             models=[PROJECT.start_model(start) for start in PROJECT.starts],
-            averages=f"{PROJECT.class2d_last}_model.star" if SETTINGS.class2d.enabled else [],
+            averages=PROJECT.class_averages or [],
         output:
             map=PROJECT.model,
             verdict=path("rank_starts", "verdict.json"),
         log:
             **RANK.logs,
-        params:
-            **RANK.params,
         conda:
             "../envs/relion.yaml"
         threads: RANK.threads
         resources:
             **RANK.resources,
+        params:
+            **RANK.params,
         shell:
             "{params.job}"
 
@@ -136,13 +158,13 @@ if SETTINGS.class3d.enabled:
             data=f"{PROJECT.class3d_last}_data.star",
         log:
             **CLASS3D.logs,
-        params:
-            **CLASS3D.params,
         conda:
             "../envs/relion.yaml"
         threads: CLASS3D.threads
         resources:
             **CLASS3D.resources,
+        params:
+            **CLASS3D.params,
         shell:
             "{params.job}"
 
@@ -150,7 +172,7 @@ if SETTINGS.class3d.enabled:
         input:
             model=f"{PROJECT.class3d_last}_model.star",
             data=f"{PROJECT.class3d_last}_data.star",
-            averages=f"{PROJECT.class2d_last}_model.star" if SETTINGS.class2d.enabled else [],
+            averages=PROJECT.class_averages or [],
             before=path("rank_starts", "verdict.json") if START_JOBS else [],
         output:
             particles=path("select3d", "particles.star"),
@@ -158,12 +180,12 @@ if SETTINGS.class3d.enabled:
             verdict=path("select3d", "verdict.json"),
         log:
             **SELECT3D.logs,
-        params:
-            **SELECT3D.params,
         conda:
             "../envs/relion.yaml"
         threads: SELECT3D.threads
         resources:
             **SELECT3D.resources,
+        params:
+            **SELECT3D.params,
         shell:
             "{params.job}"

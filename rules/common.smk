@@ -5,12 +5,12 @@ from snakemake.exceptions import WorkflowError
 
 from relion_dispatch.errors import DispatchError
 from relion_dispatch.pipeline import commands
-from relion_dispatch.pipeline.jobs import profile_in_use, python_command
+from relion_dispatch.pipeline.check import check_first
+from relion_dispatch.pipeline.jobs import profile_in_use
 from relion_dispatch.pipeline.steps import Project
 
-
 # A project without the module statement keeps its options here.
-if not config and os.path.exists("config.yaml"):
+if os.path.exists("config.yaml"):
 
     configfile: "config.yaml"
 
@@ -27,4 +27,3 @@ def load_project():
 PROJECT = load_project()
 SETTINGS, VERSION = PROJECT.settings, PROJECT.version
 path = PROJECT.path
-CHECKED = ".relion_dispatch/check.json"

@@ -9,19 +9,18 @@ if SETTINGS.start != "particles" and SETTINGS.picking.method == "coordinates":
 
     rule import_coordinates:
         input:
-            check=ancient(CHECKED),
             files=PROJECT.coordinate_files,
         output:
             PROJECT.coordinates,
         log:
             **IMPORT_COORDINATES.logs,
-        params:
-            **IMPORT_COORDINATES.params,
         conda:
             "../envs/relion.yaml"
         threads: IMPORT_COORDINATES.threads
         resources:
             **IMPORT_COORDINATES.resources,
+        params:
+            **IMPORT_COORDINATES.params,
         shell:
             "{params.job}"
 
@@ -45,13 +44,13 @@ if SETTINGS.start != "particles" and PROJECT.topaz_model:
             PROJECT.topaz_model,
         log:
             **TOPAZ_TRAINING.logs,
-        params:
-            **TOPAZ_TRAINING.params,
         conda:
             "../envs/topaz.yaml"
         threads: TOPAZ_TRAINING.threads
         resources:
             **TOPAZ_TRAINING.resources,
+        params:
+            **TOPAZ_TRAINING.params,
         shell:
             "{params.job}"
 
@@ -77,13 +76,13 @@ if SETTINGS.start != "particles" and SETTINGS.picking.method != "coordinates":
             PROJECT.coordinates,
         log:
             **PICKING.logs,
-        params:
-            **PICKING.params,
         conda:
             "../envs/relion.yaml"
         threads: PICKING.threads
         resources:
             **PICKING.resources,
+        params:
+            **PICKING.params,
         shell:
             "{params.job}"
 
@@ -109,12 +108,12 @@ if SETTINGS.start != "particles":
             PROJECT.extracted,
         log:
             **EXTRACTION.logs,
-        params:
-            **EXTRACTION.params,
         conda:
             "../envs/relion.yaml"
         threads: EXTRACTION.threads
         resources:
             **EXTRACTION.resources,
+        params:
+            **EXTRACTION.params,
         shell:
             "{params.job}"

@@ -19,18 +19,20 @@ for number, job in CTF_REFINEMENT_JOBS.items():
             PROJECT.ctf_refined(number),
         log:
             **job.logs,
-        params:
-            **job.params,
         conda:
             "../envs/relion.yaml"
         threads: job.threads
         resources:
             **job.resources,
+        params:
+            **job.params,
         shell:
             "{params.job}"
 
 
-TRAINING_JOBS = {number: PROJECT.training(number) for number in PROJECT.rounds if PROJECT.trained(number)}
+TRAINING_JOBS = {
+    number: PROJECT.training(number) for number in PROJECT.rounds if PROJECT.trained(number)
+}
 
 for number, job in TRAINING_JOBS.items():
 
@@ -43,13 +45,13 @@ for number, job in TRAINING_JOBS.items():
             PROJECT.trained(number),
         log:
             **job.logs,
-        params:
-            **job.params,
         conda:
             "../envs/relion.yaml"
         threads: job.threads
         resources:
             **job.resources,
+        params:
+            **job.params,
         shell:
             "{params.job}"
 
@@ -70,12 +72,12 @@ for number, job in POLISHING_JOBS.items():
             PROJECT.polished(number),
         log:
             **job.logs,
-        params:
-            **job.params,
         conda:
             "../envs/relion.yaml"
         threads: job.threads
         resources:
             **job.resources,
+        params:
+            **job.params,
         shell:
             "{params.job}"

@@ -12,20 +12,18 @@ IMPORT = PROJECT.job(
 
 rule relion_import:
     input:
-        # The check comes first, but a later check makes nothing new.
-        check=ancient(CHECKED),
         files=PROJECT.inputs,
     output:
         PROJECT.imported,
     log:
         **IMPORT.logs,
-    params:
-        **IMPORT.params,
     conda:
         "../envs/relion.yaml"
     threads: IMPORT.threads
     resources:
         **IMPORT.resources,
+    params:
+        **IMPORT.params,
     shell:
         "{params.job}"
 
@@ -49,13 +47,13 @@ if SETTINGS.start == "movies":
             PROJECT.micrographs,
         log:
             **MOTION_CORRECTION.logs,
-        params:
-            **MOTION_CORRECTION.params,
         conda:
             "../envs/relion.yaml"
         threads: MOTION_CORRECTION.threads
         resources:
             **MOTION_CORRECTION.resources,
+        params:
+            **MOTION_CORRECTION.params,
         shell:
             "{params.job}"
 
@@ -79,12 +77,12 @@ if SETTINGS.start != "particles":
             PROJECT.micrographs_with_ctf,
         log:
             **CTF.logs,
-        params:
-            **CTF.params,
         conda:
             "../envs/relion.yaml"
         threads: CTF.threads
         resources:
             **CTF.resources,
+        params:
+            **CTF.params,
         shell:
             "{params.job}"

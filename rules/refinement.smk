@@ -14,13 +14,13 @@ if PROJECT.extracts_again:
             reference=path("reextraction", "reference.mrc"),
         log:
             **REEXTRACTION.logs,
-        params:
-            **REEXTRACTION.params,
         conda:
             "../envs/relion.yaml"
         threads: REEXTRACTION.threads
         resources:
             **REEXTRACTION.resources,
+        params:
+            **REEXTRACTION.params,
         shell:
             "{params.job}"
 
@@ -41,13 +41,13 @@ for number, job in REFINE3D_JOBS.items():
             model=PROJECT.refined("run_model.star", number),
         log:
             **job.logs,
-        params:
-            **job.params,
         conda:
             "../envs/relion.yaml"
         threads: job.threads
         resources:
             **job.resources,
+        params:
+            **job.params,
         shell:
             "{params.job}"
 
@@ -65,13 +65,13 @@ for number, job in MASK_JOBS.items():
             path("mask", "mask.mrc", number),
         log:
             **job.logs,
-        params:
-            **job.params,
         conda:
             "../envs/relion.yaml"
         threads: job.threads
         resources:
             **job.resources,
+        params:
+            **job.params,
         shell:
             "{params.job}"
 
@@ -91,13 +91,13 @@ for number, job in POSTPROCESS_JOBS.items():
             fsc=path("postprocess", "postprocess.star", number),
         log:
             **job.logs,
-        params:
-            **job.params,
         conda:
             "../envs/relion.yaml"
         threads: job.threads
         resources:
             **job.resources,
+        params:
+            **job.params,
         shell:
             "{params.job}"
 
@@ -112,16 +112,16 @@ for number in REFINE3D_JOBS:
             model=PROJECT.refined("run_model.star", number),
             fsc=path("postprocess", "postprocess.star", number),
             before=PROJECT.verdict_before(number) or [],
-            averages=f"{PROJECT.class2d_last}_model.star" if SETTINGS.class2d.enabled else [],
+            averages=PROJECT.class_averages or [],
         output:
             PROJECT.refined("verdict.json", number),
         log:
             PROJECT.refined("verdict.log", number),
-        params:
-            command=PROJECT.judge_refinement(number),
+        localrule: True
         conda:
             "../envs/relion.yaml"
-        localrule: True
+        params:
+            **PROJECT.judge_refinement(number),
         shell:
             "{params.command} > {log} 2>&1 || {{ code=$?; cat {log} >&2; exit $code; }}"
 
@@ -137,12 +137,12 @@ rule local_resolution:
         LOCAL_RESOLUTION.path("relion_locres.mrc"),
     log:
         **LOCAL_RESOLUTION.logs,
-    params:
-        **LOCAL_RESOLUTION.params,
     conda:
         "../envs/relion.yaml"
     threads: LOCAL_RESOLUTION.threads
     resources:
         **LOCAL_RESOLUTION.resources,
+    params:
+        **LOCAL_RESOLUTION.params,
     shell:
         "{params.job}"

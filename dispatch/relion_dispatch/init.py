@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 SNAKEFILE = """\
 # The pipeline of this RELION project: `snakemake --profile NAME` runs it.
 # What it does is in config.yaml; the rules are those of the installed relion-dispatch.
+from relion_dispatch.pipeline.check import check_first
 from relion_dispatch.resources import workflow_dir
 
 
@@ -34,6 +35,10 @@ module relion:
 
 
 use rule * from relion
+
+
+onstart:
+    check_first(config)
 """
 FILES = ("Snakefile", "config.yaml")
 GUI_MARK = ".gui_projectdir"  # without it RELION's window asks whether to start a new project

@@ -18,6 +18,7 @@ CONFIG = Path(__file__).with_name("config.yaml")
 FINISHED = re.compile(r"Finished jobid: \d+ \(Rule: (\w+)\)")
 STARTED = re.compile(r"^(?:local)?(?:rule|checkpoint) (\w+):")
 SNAKEFILE = """\
+from relion_dispatch.pipeline.check import check_first
 from relion_dispatch.resources import workflow_dir
 
 configfile: "config.yaml"
@@ -27,6 +28,10 @@ module relion:
     config: config
 
 use rule * from relion
+
+
+onstart:
+    check_first(config)
 """
 
 

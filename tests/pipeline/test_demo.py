@@ -125,7 +125,7 @@ def test_sizing_and_reading_options_rerun_nothing(finished: Finished, tmp_path: 
 
 
 @pytest.mark.parametrize(
-    ("block", "options", "expected"),
+    "block, options, expected",
     [
         ("local_resolution", {"sampling": 20}, {"check", "local_resolution"}),
         (
