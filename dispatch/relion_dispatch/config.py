@@ -75,7 +75,7 @@ def read(path: Path) -> Source:
     if not isinstance(data, Mapping):
         raise InputError(f"{path}: expected a mapping of cluster and job_types")
     older = _is_older(data)
-    source = Source(path=path, text=text, data={"job_types": data} if older else data, older=older)
+    source = Source(path=path, text=text, data=_newer(data) if older else data, older=older)
     _checked(source)
     return source
 
@@ -96,8 +96,6 @@ def layer(sources: Sequence[Source]) -> ClusterFile:
     for source in sources:
         below = {**merged, "job_types": {}} if source.older else merged
         merged = merge(below, source.data)
-    if sources and sources[-1].older:
-        merged = merge({"cluster": {"gpu_memory_model": "fmi"}}, merged)
     last = sources[-1] if sources else Source(path=DEFAULTS, text="", data={})
     result = schema.build(ClusterFile, merged, _complainer(last))
     try:
@@ -137,10 +135,10 @@ def merge(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
 
 def schema_text() -> str:
     """Return the JSON schema of a cluster file, as shipped."""
-    text = json.dumps(
-        schema.json_schema(ClusterFile, title="relion-dispatch cluster file"), indent=2
-    )
-    return text + "\n"
+    described = schema.json_schema(ClusterFile, title="relion-dispatch cluster file")
+    older = {"type": "object", "additionalProperties": {"$ref": "#/$defs/JobType"}}
+    described["anyOf"] = [{"$ref": described.pop("$ref")}, older]
+    return json.dumps(described, indent=2) + "\n"
 
 
 def _deep(below: Any, above: Any) -> Any:
@@ -159,15 +157,23 @@ def _is_older(data: Mapping[str, Any]) -> bool:
     return (
         bool(data)
         and not any(key in data for key in schema.hints(ClusterFile))
-        and all(key == schema.COMMENT or isinstance(value, Mapping) for key, value in data.items())
+        and all(
+            str(key).startswith(schema.COMMENT) or isinstance(value, Mapping)
+            for key, value in data.items()
+        )
     )
+
+
+def _newer(data: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what a file in the older format says, in the newer one."""
+    return {"cluster": {"gpu_memory_model": "fmi"}, "job_types": data}
 
 
 def _checked(source: Source) -> None:
     if source.older:
         known = schema.hints(JobType)
         used = {key for each in source.data["job_types"].values() for key in each}
-        if not used & set(known):
+        if not used & set(known) and source.path.suffix != ".json":
             name = next(iter(source.data["job_types"]))
             _complainer(source)(("job_types", name), schema.unknown(name, ["cluster", "job_types"]))
     schema.build(ClusterFile, source.data, _complainer(source))
@@ -227,3 +233,7 @@ def line_of(text: str, keys: Sequence[str]) -> int | None:
             break
         line, node = found[-1][0].start_mark.line + 1, found[-1][1]
     return line
+
+
+if __name__ == "__main__":  # writes the schema that is shipped: python -m relion_dispatch.config
+    DEFAULTS.with_name("dispatch.schema.json").write_text(schema_text(), encoding="utf-8")

@@ -30,6 +30,10 @@ def cpu_layout(need: Need, room: Room) -> Size:
 
 def _single(need: Need, room: Room) -> Size:
     threads = threads_of(need, room.cores)
+    if "nproc" in need.wished and need.nproc and need.nproc > 1:
+        nodes = need.nodes or 1
+        ranks = tuple(need.nproc // nodes + (at < need.nproc % nodes) for at in range(nodes))
+        return shape(room, ranks, threads, f"{need.nproc} tasks, as asked for.")
     return shape(room, (1,), threads, f"One process with {count(threads, 'thread')}.")
 
 
@@ -84,6 +88,10 @@ def _workers(need: Need, room: Room) -> Size:
     elif room.local:
         most = least
     workers = most - most % 2 if halves and nodes % 2 else most
+    if workers < least:
+        if "nproc" in need.wished:
+            raise Unfit(f"{need.nproc} ranks were asked for, it takes {least + 1}")
+        workers = least
     note = (
         f"One leader and {count(workers * nodes, 'worker')} of {count(threads, 'thread')}"
         f"{', in two equal halves,' if halves else ''} on {count(room.cores * nodes, 'core')}."

@@ -43,7 +43,8 @@ def final_commands(call: Call, resolved: Resolved, sized: Size, cluster: Cluster
     """Return the commands as they will run: launcher, MPI, threads, GPUs, site's options."""
     edited = _arguments(call.main, resolved, sized)
     notes = _notes(call.main, edited)
-    edited = _launched(edited, sized, cluster)
+    parallel = sized.ntasks > 1 and resolved.ranks != "single"
+    edited = _launched(edited, sized, cluster, parallel=parallel)
     lines = [
         edited if each is call.main else _beside(each, sized, cluster) for each in call.commands
     ]
@@ -97,17 +98,18 @@ def _gpus(command: Command, resolved: Resolved, sized: Size) -> Command:
     if resolved.ranks is None:
         return command
     name, wanted = resolved.gpu_option, sized.gpu_map
+    if not command.relion:
+        return command
     if wanted is None:
-        return command.without(name) if command.relion else command
+        return command.without(name)
     if command.has(name) and (command.value(name) or "") == wanted:
         return command
     raw = '""' if not wanted else f'"{wanted}"' if ":" in wanted else wanted
     return command.with_option(name, raw, raw=True)
 
 
-def _launched(command: Command, sized: Size, cluster: Cluster) -> Command:
+def _launched(command: Command, sized: Size, cluster: Cluster, *, parallel: bool) -> Command:
     """Start the ranks: the MPI version with a launcher, or the plain program without one."""
-    parallel = sized.ntasks > 1 and command.relion
     if not command.relion:
         return command
     command = command.with_program_mpi(parallel)
@@ -139,7 +141,9 @@ def _kept(words: Sequence[str]) -> list[str]:
 
 def _beside(command: Command, sized: Size, cluster: Cluster) -> Command:
     """Return a job's other command: in parallel only where it was written so."""
-    return _launched(command, sized, cluster) if command.mpi else command
+    if not command.mpi:
+        return command
+    return _launched(command, sized, cluster, parallel=sized.ntasks > 1)
 
 
 def _notes(before: Command, after: Command) -> tuple[str, ...]:

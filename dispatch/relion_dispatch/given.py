@@ -52,10 +52,10 @@ def size(resolved: Resolved, command: Command, need: Need, cluster: Cluster) -> 
 
 
 def _adjusted(
-    nproc: int, adjust: Sequence[int], problem: Problem, cluster: Cluster
+    nproc: int, adjust: Sequence[float], problem: Problem, cluster: Cluster
 ) -> tuple[int, str]:
     """Reduce ranks to what fits ``adjust``: GPUs, and bytes of each."""
-    gpus, limit = adjust
+    gpus, limit = int(adjust[0]), adjust[1]
     needed = gpu_bytes(cluster.gpu_memory_model, problem)
     if needed is None:
         return nproc, "The box size is unknown, so GPU memory was not checked."

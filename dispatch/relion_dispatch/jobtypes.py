@@ -93,7 +93,7 @@ class JobType:
     relion_add_parameter: Mapping[str, str] = field(default_factory=dict)
     job_parameters: Mapping[str, object] = field(default_factory=dict)
     locked: tuple[str, ...] = ()
-    adjust_GPU_nproc_to_mem: tuple[int, ...] | None = None  # noqa: N815 - the sites' own key
+    adjust_GPU_nproc_to_mem: tuple[float, ...] | None = None  # noqa: N815 - the sites' own key
     template: str | None = None
 
 
@@ -126,7 +126,7 @@ class Resolved:
     gpu_option: str
     max_ranks_per: Mapping[str, float]
     memory: str
-    adjust: tuple[int, ...] | None
+    adjust: tuple[float, ...] | None
     parameters: Mapping[str, object]
     locked: frozenset[str]
 

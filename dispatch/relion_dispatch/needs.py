@@ -170,9 +170,12 @@ def rank_mem_mb(need: Need, threads: int) -> int:
 
 
 def threads_of(need: Need, cores: int) -> int:
-    """Threads of a rank that may use some cores."""
+    """Threads of a rank that may use some cores.
+
+    A program without ``--j`` gets more than one core only where a user says so.
+    """
     if not need.threads:
-        return 1
+        return (need.nthread or 1) if "nthread" in need.wished else 1
     return max(need.nthread or min(cores, need.max_threads or cores), 1)
 
 

@@ -14,8 +14,8 @@ from dataclasses import fields, is_dataclass
 from functools import cache
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin
 
-#: A key that may stand anywhere, even repeatedly, and means nothing.
-COMMENT = "__comment__"
+#: What keys begin with that may stand anywhere, even repeatedly, and mean nothing: ``__comment__``.
+COMMENT = "__"
 
 Path = tuple[str, ...]
 #: Called with where a value stands and what is wrong with it; raises.
@@ -42,7 +42,7 @@ def build(cls: type[T], data: object, complain: Complain, path: Path = ()) -> T:
     known = hints(cls)
     values: dict[str, Any] = {}
     for key, value in data.items():
-        if key == COMMENT:
+        if str(key).startswith(COMMENT):
             continue
         if key not in known:
             complain((*path, str(key)), unknown(str(key), known))
@@ -125,7 +125,7 @@ def _convert_mapping(hint: Any, value: object, complain: Complain, path: Path) -
     return {
         str(key): _convert(inner, item, complain, (*path, str(key)))
         for key, item in value.items()
-        if key != COMMENT
+        if not str(key).startswith(COMMENT)
     }
 
 
@@ -164,53 +164,57 @@ def _shown(value: object) -> str:
 
 def json_schema(cls: type, *, title: str) -> dict[str, Any]:
     """Return the JSON schema (draft 2020-12) of the files that `build` accepts for ``cls``."""
+    classes: dict[str, dict[str, Any]] = {}
+    top = _schema_of(cls, classes)
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": title,
-        **_schema_of(cls),
+        **top,
+        "$defs": classes,
     }
 
 
-def _schema_of(hint: Any) -> dict[str, Any]:
-    origin = get_origin(hint)
+def _schema_of(hint: Any, classes: dict[str, dict[str, Any]]) -> dict[str, Any]:
+    origin, inner = get_origin(hint), get_args(hint)
     if origin in (Union, types.UnionType):
-        return _schema_of_union(hint)
+        return {"anyOf": [_schema_of(each, classes) for each in inner]}
     if origin is tuple:
-        item = _schema_of(get_args(hint)[0])
+        item = _schema_of(inner[0], classes)
         return {"anyOf": [item, {"type": "array", "items": item}]}
     if origin is Literal:
-        return {"enum": list(get_args(hint))}
+        return {"enum": list(inner)}
     if origin is not None and issubclass(origin, Mapping):
-        return {"type": "object", "additionalProperties": _schema_of(get_args(hint)[1])}
+        return {"type": "object", "additionalProperties": _schema_of(inner[1], classes)}
     if is_dataclass(hint):
-        return _schema_of_class(typing.cast("type[Any]", hint))
-    names: dict[object, dict[str, Any]] = {
-        str: {"type": ["string", "number"]},
-        int: {"type": "integer"},
-        float: {"type": "number"},
-        bool: {"type": "boolean"},
-    }
-    return dict(names.get(hint, {}))
+        return _reference(typing.cast("type[Any]", hint), classes)
+    return {"type": _JSON_TYPES[hint]} if hint in _JSON_TYPES else {}
 
 
-def _schema_of_union(hint: Any) -> dict[str, Any]:
-    options = [{"type": "null"} if e is type(None) else _schema_of(e) for e in get_args(hint)]
-    return {"anyOf": options}
+_JSON_TYPES: dict[object, str | list[str]] = {
+    str: ["string", "number"],
+    int: "integer",
+    float: "number",
+    bool: "boolean",
+    type(None): "null",
+}
 
 
-def _schema_of_class(cls: type) -> dict[str, Any]:
-    described = descriptions(cls)
-    properties = {
-        name: {**_schema_of(hint), "description": described.get(name, "")}
-        for name, hint in hints(cls).items()
-    }
-    return {
-        "type": "object",
-        "description": (cls.__doc__ or "").strip().split("\n")[0],
-        "additionalProperties": False,
-        "patternProperties": {f"^{COMMENT}$": {}},
-        "properties": properties,
-    }
+def _reference(cls: type, classes: dict[str, dict[str, Any]]) -> dict[str, Any]:
+    """Return a reference to a dataclass, and see to it that the dataclass is described."""
+    if cls.__name__ not in classes:
+        classes[cls.__name__] = {}  # so that it is not described once more within itself
+        described = descriptions(cls)
+        classes[cls.__name__] = {
+            "type": "object",
+            "description": (cls.__doc__ or "").strip().split("\n")[0],
+            "additionalProperties": False,
+            "patternProperties": {f"^{COMMENT}": {}},
+            "properties": {
+                name: {"description": described.get(name, ""), **_schema_of(hint, classes)}
+                for name, hint in hints(cls).items()
+            },
+        }
+    return {"$ref": f"#/$defs/{cls.__name__}"}
 
 
 def descriptions(cls: type) -> dict[str, str]:

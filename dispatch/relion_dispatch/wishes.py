@@ -111,6 +111,8 @@ def need(
 ) -> Need:
     """Return what sizing has to satisfy."""
     ranks, gpu = _continued(resolved, command, data)
+    if gpu == "none" and not command.relion and asked.number("ngpu") and "ngpu" in asked.wished:
+        gpu = "one_process"  # nobody but the user knows what the program can use
     return Need(
         ranks=ranks,
         threads=resolved.threads or "nthread" in asked.wished,
@@ -129,7 +131,7 @@ def need(
         mem_mb=memory_mb(asked.text("mem")),
         mem_mb_per_rank=asked.number("mem_mb_per_rank") or 1000,
         workers_per_gpu=asked.number("workers_per_gpu"),
-        gpu_mem_mb=resolved.adjust[1] // MIB if resolved.adjust else None,
+        gpu_mem_mb=int(resolved.adjust[1] // MIB) if resolved.adjust else None,
         partition=asked.text("partition"),
         runtime_min=minutes(asked.text("runtime")),
         concurrent=request.concurrent,
