@@ -15,13 +15,13 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-from relion_dispatch import recovery
+from relion_dispatch import recovery, schedulers
 from relion_dispatch.client import BusyError, Client
 from relion_dispatch.errors import DispatchError, SchedulerError
 from relion_dispatch.headlock import HeadLock
 from relion_dispatch.ledger import Entry, Ledger, Phase, new_token
 from relion_dispatch.reports import State
-from relion_dispatch.schedulers import Definition, job_name
+from relion_dispatch.schedulers import Definition
 from relion_dispatch.watch import Pace, Verdict, Watch, Watched
 
 #: The folder in a project for ledger, lock and the files of plain jobs.
@@ -83,12 +83,13 @@ class Head:
     Raises
     ------
     DispatchError
-        When another head runs the project's jobs.
+        When another head runs the project's jobs, or the scheduler's commands are missing.
     """
 
     def __init__(
         self, definition: Definition, folder: Path, limits: Limits, say: Callable[[str], None]
     ) -> None:
+        schedulers.check_programs(definition)
         folder.mkdir(parents=True, exist_ok=True)
         self._definition = definition
         self._say = say
@@ -149,7 +150,7 @@ class Head:
         return Entry(
             key=key,
             token=token,
-            name=job_name(self._definition, label, token),
+            name=schedulers.job_name(self._definition, label, token),
             fingerprint=fingerprint,
             exit_file=exit_file,
             time=time.time(),

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import re
 import shlex
+import shutil
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -224,6 +225,22 @@ def definition_for(scheduler: Scheduler) -> Definition:
         cancel=given.get("cancel", base.cancel),
         time_limit_s=scheduler.time_limit_s,
     )
+
+
+def check_programs(definition: Definition) -> None:
+    """Make sure that the scheduler's commands are here.
+
+    Raises
+    ------
+    SchedulerError
+        When one is not on PATH.
+    """
+    for command in (definition.submit, definition.status, definition.cancel):
+        if command and shutil.which(command[0]) is None:
+            raise SchedulerError(
+                f"'{command[0]}' is not on PATH: jobs of this profile are submitted from a machine"
+                " that has the scheduler's commands, such as a cluster's login node"
+            )
 
 
 def _foreign(
