@@ -48,7 +48,7 @@ lint: setup
 	$(BIN)/snakemake --lint
 
 bench: setup
-	$(BIN)/python tests/bench/run_bench.py
+	$(BIN)/python -m tests.bench.run_bench
 
 # setuptools comes with older Pythons' environments; nothing here asks for it.
 lock: setup

@@ -169,11 +169,12 @@ def test_a_failing_step_leaves_its_logs_and_relions_marker(
     finished: Finished, tmp_path: Path
 ) -> None:
     project = finished.copy(tmp_path / "failing")
-    configure(project, local_resolution={"extra_arguments": "--locres_sampling nonsense --bogus"})
+    configure(project, local_resolution={"extra_arguments": "--mask no_such_mask.mrc"})
     run = runner.snakemake(project, "--profile", LOCAL)
     job = project / "LocalRes/job047"
     assert run.returncode != 0
     assert (job / "RELION_JOB_EXIT_FAILURE").is_file()
     assert not (job / "RELION_JOB_EXIT_SUCCESS").exists()
-    assert "bogus" in (job / "run.err").read_text() + (job / "run.out").read_text()
+    assert "no_such_mask.mrc" in (job / "run.err").read_text()
+    assert "no_such_mask.mrc" in run.output
     assert not (job / "relion_locres.mrc").exists()
