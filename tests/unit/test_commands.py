@@ -127,7 +127,9 @@ def test_ctf_programs() -> None:
     assert has(ctffind, "--ctffind_exe /opt/ctffind")
     assert has(ctffind, "--is_ctffind4 --fast_search --use_given_ps")
     assert not has(line("ctf"), "--ctffind_exe")
-    assert has(line("ctf", ctf={"program": "builtin"}), "--ctffind_exe '/opt/my ctf' --ctfWin -1")
+    # Quoted twice: RELION puts it into a shell script as it is.
+    ours = shlex.quote(shlex.quote("/opt/my ctf"))
+    assert has(line("ctf", ctf={"program": "builtin"}), f"--ctffind_exe {ours} --ctfWin -1")
     gctf = line("ctf", ctf={"program": "gctf", "gctf": {"other_args": "--ac 0.1"}})
     assert has(gctf, "--use_gctf --ignore_ctffind_params --extra_gctf_options ' --ac 0.1 '")
     assert "ctffind4" not in gctf

@@ -6,6 +6,7 @@ Each function is one job: paths in, the job's shell lines out. RELION's side of 
 
 from __future__ import annotations
 
+import shlex
 from pathlib import PurePosixPath
 
 from relion_dispatch.errors import InputError
@@ -187,9 +188,10 @@ def ctf(settings: Settings, *, micrographs: str, out: str, builtin: str) -> Comm
 
 def _ctffind(settings: Settings, builtin: str) -> Parts:
     options = settings.ctf
-    executable = builtin if options.program == "builtin" else options.executable
+    # RELION writes it into a shell script as it is: quoted once more, the path may hold blanks.
+    ours = shlex.quote(builtin) if options.program == "builtin" else None
     return (
-        option("--ctffind_exe", executable),
+        option("--ctffind_exe", ours or options.executable),
         option("--ctfWin", options.window),
         "--is_ctffind4",
         option("--fast_search", not options.exhaustive_search),

@@ -14,7 +14,8 @@ paths, so the project's own path may hold any character. Inside the project:
   (``MotioncorrRunner::getOutputFileNames``): ``a.b.tiff`` and ``a_b.tiff`` become one micrograph.
 - A part ``job`` with three digits means one of RELION's jobs, and what stands before it is cut
   off (``decomposePipelineFileName``): imported micrographs then overwrite each other.
-- ``relion_run_ctffind`` keeps the project's path in 180 bytes.
+- ``relion_run_ctffind`` keeps the project's path in 180 bytes; with a longer one its links lead
+  nowhere, and it ends without an error and without a micrograph.
 """
 
 from __future__ import annotations
@@ -126,8 +127,8 @@ def check_project_path(project: Path, *, estimates_ctf: bool) -> Iterator[Findin
         yield error(
             "project-path",
             printable(path),
-            f"its path has {length} bytes, and RELION's CTF estimation fails from"
-            f" {CTFFIND_PATH_BYTES} bytes on",
+            f"its path has {length} bytes, and from {CTFFIND_PATH_BYTES} on RELION's CTF estimation"
+            " leaves out all micrographs",
             "move the project to a shorter path, or work in it through a mount with a shorter one"
             " (a symbolic link does not help)",
         )
