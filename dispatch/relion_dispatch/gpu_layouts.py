@@ -93,8 +93,8 @@ def _shared(need: Need, room: Room) -> Size:
 
 
 def _merit(layout: _Layout) -> tuple[int, ...]:
-    """Fewest nodes, then most worker threads, most workers, most GPUs."""
-    return -layout.nodes, layout.total * layout.threads, layout.total, layout.gpus
+    """Fewest nodes, then most GPUs, most workers, most threads."""
+    return -layout.nodes, layout.gpus, layout.workers, layout.threads
 
 
 def _layouts(need: Need, room: Room) -> Iterator[_Layout]:

@@ -256,5 +256,7 @@ def _sources(path: Path, project: Path) -> Iterator[config.Source]:
 
 def _template_dirs(path: Path) -> tuple[Path, ...]:
     folder = path.parent if path.is_file() else path
+    if path.is_file() and folder.name == "config":
+        folder = folder.parent
     own = (folder / name for name in TEMPLATE_FOLDERS)
     return (*(each.resolve() for each in own if each.is_dir()), TEMPLATES)

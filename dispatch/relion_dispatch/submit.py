@@ -29,7 +29,8 @@ MARKERS = ("RELION_JOB_EXIT_SUCCESS", "RELION_JOB_EXIT_FAILURE", "RELION_JOB_EXI
 #: Submit commands that run the script here and now.
 _SHELLS = ("bash", "sh")
 
-_DAYS_30_S = 30 * 24 * 3600.0
+#: Twenty days, nearly the longest that a process can be waited for.
+_LONG_S = 20 * 24 * 3600.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,7 +106,7 @@ def send(made: Plan) -> str:
     _clean(made)
     argv = shlex.split(made.submit_command or f"bash {shlex.quote(made.script_path)}")
     here = os.path.basename(argv[0]) in _SHELLS
-    done = processes.run(argv, timeout_s=_DAYS_30_S if here else 120, error=SchedulerError)
+    done = processes.run(argv, timeout_s=_LONG_S if here else 120, error=SchedulerError)
     if done.returncode and not here:
         said = (done.stderr.strip() or done.stdout.strip()).splitlines()
         raise SchedulerError(

@@ -107,7 +107,7 @@ def test_polishing_has_at_most_two_ranks_for_a_frame(m3: Profile, frames: int, r
     "box, pad, partition, workers",
     [
         (256, 2, "m3h", 4),
-        (400, 2, "m3h", 2),
+        (400, 2, "m3h", 3),
         (512, 2, "m3h", 1),
         (512, 1, "m3h", 4),
         (None, 2, "m3h", 4),

@@ -149,7 +149,7 @@ def test_a_free_gpu_memory_is_left_free() -> None:
     problem = Problem(box=400, free_gpu_memory_mb=6000)
 
     assert size(replace(REFINE, problem=problem), CLUSTER).ntasks == 3
-    assert size(replace(REFINE, problem=Problem(box=400)), CLUSTER).ntasks == 5
+    assert size(replace(REFINE, problem=Problem(box=400)), CLUSTER).ntasks == 7
 
 
 @pytest.mark.parametrize("gpus, workers, ranks", [(3, 4, 13), (3, 3, 7), (3, 1, 3), (1, 2, 3)])
