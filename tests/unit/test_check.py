@@ -379,6 +379,23 @@ def test_mtf(project: Path) -> None:
     )
 
 
+def test_references(project: Path) -> None:
+    def references(**options: Any) -> list[str]:
+        picking = {"method": "references", "references": options}
+        return codes(check(project, {"picking": picking}))
+
+    tiny_images.write_map(project / "r.mrc", side=40)
+    (project / "r.star").write_text("data_\n\nloop_\n_rlnReferenceImage #1\n1@r.mrcs\n")
+    assert references(file="r.mrc", is_map=True) == []
+    assert references(file="Movies/m0.mrcs") == []
+    assert references(file="Movies/m0.mrcs", is_map=True) == ["bad-map"]
+    assert references(file="r.star") == []
+    (project / "r.star").write_text("data_\n\nloop_\n_rlnOther #1\n1\n")
+    assert references(file="r.star") == ["no-columns"]
+    short(project / "r.mrc")
+    assert references(file="r.mrc") == ["bad-map"]
+
+
 def test_coordinates(project: Path) -> None:
     changes = {"picking": {"method": "coordinates", "coordinates": "Movies/*_pick.star"}}
     for number in range(3):

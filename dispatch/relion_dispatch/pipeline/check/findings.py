@@ -138,11 +138,15 @@ class Report:
 
     def to_text(self) -> str:
         """Text to read: errors first, then warnings and notes, facts and versions."""
-        ranked = sorted(self.findings, key=lambda finding: _RANK[finding.severity])
-        parts = [finding.to_text() for finding in ranked]
+        notes = [finding for finding in self.findings if finding.severity == "note"]
+        parts = [finding.to_text() for finding in (*self.errors, *self.warnings, *notes)]
         parts += [_table("What was looked at", self.facts), _table("Versions", self.versions)]
-        parts.append(self.summary())
-        return "\n".join(part for part in parts if part) + "\n"
+        return "\n".join(part for part in (*parts, self.summary()) if part) + "\n"
+
+    def problems(self) -> str:
+        """Errors and warnings alone, for a terminal."""
+        parts = [finding.to_text() for finding in (*self.errors, *self.warnings)]
+        return "\n".join((*parts, self.summary()))
 
     def summary(self) -> str:
         """Say how many errors and warnings there are, and what follows."""
@@ -152,9 +156,6 @@ class Report:
         verdict = "nothing was started" if errors else "the pipeline can run"
         counts = f"{_count(errors, 'error')} and {_count(warnings, 'warning')}"
         return f"The check found {counts}: {verdict}.{ACCEPT if errors else ''}"
-
-
-_RANK = {"error": 0, "warning": 1, "note": 2}
 
 
 def _count(number: int, noun: str) -> str:

@@ -31,6 +31,8 @@ def check_inputs(settings: Settings, images: Images | None, project: Path) -> It
         yield from _table(option, name, project, "", MTF_COLUMNS)
     for option, name in _maps(settings).items():
         yield from _map(option, name, project, settings.sample.particle_diameter)
+    if settings.picking.method == "references" and settings.start != "particles":
+        yield from _references(settings, project)
     if settings.picking.method == "coordinates" and settings.start != "particles":
         yield from _coordinates(settings, images, project)
     if settings.start == "particles" and settings.particles is not None:
@@ -49,8 +51,6 @@ def _plain_files(s: Settings) -> Mapping[str, str]:
         "gain.defects": s.gain.defects if s.start == "movies" else None,
         "polishing.parameters_file": s.polishing.parameters_file if _polishes(s) else None,
     }
-    if picks and s.picking.method == "references":
-        named_files["picking.references.file"] = s.picking.references.file
     if picks and s.picking.method == "topaz":
         named_files["picking.topaz.model"] = topaz.model
         named_files["picking.topaz.training_coordinates"] = topaz.training_coordinates
@@ -158,6 +158,27 @@ def _map(option: str, name: str, project: Path, diameter: float | None) -> Itera
             f" wide, less than sample.particle_diameter ({diameter:g} Å)",
             "correct its header's pixel size, or the diameter",
         )
+
+
+def _references(settings: Settings, project: Path) -> Iterator[Finding]:
+    option, refs = "picking.references.file", settings.picking.references
+    if refs.file is None:
+        return
+    name = os.path.expandvars(refs.file)
+    if refs.is_map:
+        yield from _map(option, name, project, None)
+    elif name.endswith(".star"):
+        yield from _table(option, name, project, "", ("rlnReferenceImage",))
+    else:
+        missing = list(_exists(option, name, project))
+        yield from missing or _image(option, name, project)
+
+
+def _image(option: str, name: str, project: Path) -> Iterator[Finding]:
+    try:
+        imagefiles.read(project / name)
+    except BadImageError as failure:
+        yield error("bad-map", option, f"{name}: {failure}", f"correct {option}")
 
 
 def _coordinates(settings: Settings, images: Images | None, project: Path) -> Iterator[Finding]:

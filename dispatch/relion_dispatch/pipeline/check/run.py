@@ -88,14 +88,14 @@ def check_first(config: Config, project: Path = Path()) -> None:
     Raises
     ------
     InputError
-        When the pipeline cannot run; the message is the whole report.
+        When the pipeline cannot run; the message lists everything that is wrong.
     """
     report = check_project(config, project)
     write_report(report, project / REPORT, config=config, project=project)
     if not report.ok:
-        raise InputError(report.to_text())
+        raise InputError(report.problems())
     if report.warnings:
-        print(report.to_text(), file=sys.stderr)
+        sys.stderr.write(f"{report.problems()}\n")
 
 
 def load(config: Config) -> tuple[Settings, list[Finding]]:
