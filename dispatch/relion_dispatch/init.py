@@ -14,7 +14,7 @@ from relion_dispatch.errors import InputError
 from relion_dispatch.resources import workflow_dir
 
 if TYPE_CHECKING:
-    from relion_dispatch.pipeline.check import Report
+    from relion_dispatch.pipeline.check.findings import Report
     from relion_dispatch.pipeline.proposal import Draft, Wishes
 
 SNAKEFILE = """\

@@ -14,15 +14,15 @@ import yaml
 from relion_dispatch.errors import InputError
 from relion_dispatch.pipeline import settings, versions
 from relion_dispatch.pipeline.check import (
-    Report,
     __main__,
-    check_project,
     geometry,
     movies,
     names,
     programs,
     run,
 )
+from relion_dispatch.pipeline.check.findings import Report
+from relion_dispatch.pipeline.check.run import check_project
 from relion_dispatch.pipeline.versions import Version
 from tests.unit import tiny_images
 
