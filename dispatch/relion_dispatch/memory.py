@@ -18,6 +18,9 @@ GpuModel = Literal["relion", "fmi"]
 #: (src/acc/cuda/cuda_settings.h and mem_utils.h of RELION).
 GPU_MB_PER_THREAD = 200
 
+#: Host memory that CUDA's driver and page-locked buffers take in a process, in MiB.
+GPU_HOST_MB = 1000
+
 #: What a RELION process holds before it has read anything, in MiB (measured, RELION 3.1).
 BASE_MB = 150
 

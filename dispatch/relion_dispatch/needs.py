@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from relion_dispatch.cluster import Partition
 from relion_dispatch.jobtypes import Gpu, Ranks
-from relion_dispatch.memory import GpuModel, Problem, gpu_mem_mb, host_mem_mb
+from relion_dispatch.memory import GPU_HOST_MB, GpuModel, Problem, gpu_mem_mb, host_mem_mb
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -166,7 +166,10 @@ class Room:
 
 def rank_mem_mb(need: Need, threads: int) -> int:
     """Host memory of a rank in MiB."""
-    return host_mem_mb(need.memory, need.problem, threads) or need.mem_mb_per_rank
+    found = host_mem_mb(need.memory, need.problem, threads)
+    if found is None:
+        return need.mem_mb_per_rank
+    return found if need.gpu == "none" else found + GPU_HOST_MB
 
 
 def threads_of(need: Need, cores: int) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
@@ -118,7 +118,7 @@ def need(
         threads=resolved.threads or "nthread" in asked.wished,
         gpu=gpu,
         needs_gpu=resolved.needs_gpu,
-        problem=problem(command, data),
+        problem=problem(command, data, resolved.relion_job),
         memory=resolved.memory,
         max_ranks=max_ranks(resolved, data, asked),
         max_threads=asked.number("max_nthread"),
@@ -151,15 +151,26 @@ def _continued(resolved: Resolved, command: Command, data: DataFacts) -> tuple[R
     return ranks, "none" if data.skip_align else gpu
 
 
-def problem(command: Command, data: DataFacts) -> Problem:
-    """Return what of a command and its data decides about memory."""
-    three = any(command.has(name) for name in _THREE_DIMENSIONS)
+def problem(command: Command, data: DataFacts, relion_job: Sequence[str] = ()) -> Problem:
+    """Return what of a command and its data decides about memory.
+
+    Parameters
+    ----------
+    command, data
+        The command and what its files say.
+    relion_job
+        What RELION may call the job: a continued run's command says less.
+    """
+    flat = not any(command.has(name) for name in _THREE_DIMENSIONS) and (
+        tuple(relion_job) == ("Class2D",)
+        or (command.has("K") and (not relion_job or "Class2D" in relion_job))
+    )
     classes = _float(command.value("K")) or data.n_bodies or data.n_classes or 1
     return Problem(
         box=data.box or data.ref_box,
         pad=_float(command.value("pad")) or data.padding or 2,
         classes=int(classes),
-        dimensions=data.reference_dimensions or (3 if three else 2),
+        dimensions=data.reference_dimensions or (2 if flat else 3),
         n_frames=data.n_frames,
         movie_shape=data.movie_shape,
         free_gpu_memory_mb=int(_float(command.value("free_gpu_memory")) or 0),

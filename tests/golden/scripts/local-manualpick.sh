@@ -1,0 +1,41 @@
+#!/bin/bash
+# shellcheck disable=SC2006,SC2046,SC2086 # RELION and its users write their commands
+set +u -eo pipefail
+mkdir -p ManualPick/job004
+rm -f ManualPick/job004/RELION_JOB_EXIT_* ManualPick/job004/run.exit
+exec >>ManualPick/job004/run.out 2>>ManualPick/job004/run.err
+relion_dispatch_exit() {
+  local code=$? command=$BASH_COMMAND job=ManualPick/job004/ exit_file=ManualPick/job004/run.exit reason=failed
+  trap - EXIT
+  set +e
+  if [ "$code" = 0 ] && [ -e "${job}RELION_JOB_EXIT_FAILURE" ]; then
+    code=1 command="a program of the job"
+  fi
+  case $code in
+    126 | 127) reason="a program is missing or cannot be run" ;;
+    137) reason="killed, perhaps for want of memory" ;;
+    130 | 143) reason="cancelled, or out of time" ;;
+  esac
+  if [ "$code" != 0 ]; then
+    echo "relion-dispatch: exit code $code ($reason) at: $command" >&2
+    rm -f "${job}RELION_JOB_EXIT_SUCCESS"
+    [ -e "${job}RELION_JOB_EXIT_ABORTED" ] || : >"${job}RELION_JOB_EXIT_FAILURE"
+  elif ! [ -e "${job}RELION_JOB_EXIT_ABORTED" ]; then
+    : >"${job}RELION_JOB_EXIT_SUCCESS"
+  fi
+  echo "relion-dispatch: exit code $code after $SECONDS s"
+  echo "$code" >"$exit_file.new" && mv -f "$exit_file.new" "$exit_file"
+  exit "$code"
+}
+trap relion_dispatch_exit EXIT
+trap 'exit 130' INT
+trap 'exit 143' TERM
+export RELION_SHELL=bash OMP_NUM_THREADS=1 OMPI_MCA_hwloc_base_binding_policy=none OMPI_MCA_rmaps_base_oversubscribe=1 OMPI_MCA_mpi_yield_when_idle=1 OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1 OMPI_MCA_btl_vader_single_copy_mechanism=none
+programs="relion_manualpick"
+for program in $programs; do
+  command -v "$program" >/dev/null || {
+    echo "relion-dispatch: $program is not on PATH: install it or load its module" >&2
+    exit 127
+  }
+done
+`which relion_manualpick` --i CtfFind/job003/micrographs_ctf.star --odir ManualPick/job004/ --pickname manualpick --allow_save --pipeline_control ManualPick/job004/

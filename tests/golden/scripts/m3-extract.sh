@@ -1,0 +1,58 @@
+#!/bin/bash
+# shellcheck disable=SC2006,SC2046,SC2086 # RELION and its users write their commands
+#SBATCH --job-name=Extract-job006
+#SBATCH --output=Extract/job006/run.out
+#SBATCH --error=Extract/job006/run.err
+#SBATCH --open-mode=append
+#SBATCH --partition=comp
+#SBATCH --time=01:00:00
+#SBATCH --nodes=1
+#SBATCH --ntasks=12
+#SBATCH --cpus-per-task=1
+#SBATCH --mem=8400M
+set +u -eo pipefail
+mkdir -p Extract/job006
+rm -f Extract/job006/RELION_JOB_EXIT_* Extract/job006/run.exit
+exec >>Extract/job006/run.out 2>>Extract/job006/run.err
+relion_dispatch_exit() {
+  local code=$? command=$BASH_COMMAND job=Extract/job006/ exit_file=Extract/job006/run.exit reason=failed
+  trap - EXIT
+  set +e
+  if [ "$code" = 0 ] && [ -e "${job}RELION_JOB_EXIT_FAILURE" ]; then
+    code=1 command="a program of the job"
+  fi
+  case $code in
+    126 | 127) reason="a program is missing or cannot be run" ;;
+    137) reason="killed, perhaps for want of memory" ;;
+    130 | 143) reason="cancelled, or out of time" ;;
+  esac
+  if [ "$code" != 0 ]; then
+    echo "relion-dispatch: exit code $code ($reason) at: $command" >&2
+    rm -f "${job}RELION_JOB_EXIT_SUCCESS"
+    [ -e "${job}RELION_JOB_EXIT_ABORTED" ] || : >"${job}RELION_JOB_EXIT_FAILURE"
+  elif ! [ -e "${job}RELION_JOB_EXIT_ABORTED" ]; then
+    : >"${job}RELION_JOB_EXIT_SUCCESS"
+  fi
+  echo "relion-dispatch: exit code $code after $SECONDS s"
+  echo "$code" >"$exit_file.new" && mv -f "$exit_file.new" "$exit_file"
+  exit "$code"
+}
+trap relion_dispatch_exit EXIT
+trap 'exit 130' INT
+trap 'exit 143' TERM
+export RELION_SHELL=bash OMP_NUM_THREADS=1 OMPI_MCA_hwloc_base_binding_policy=none
+# shellcheck source=/dev/null
+type module >/dev/null 2>&1 || . /etc/profile.d/modules.sh 2>/dev/null ||
+  module() { echo "relion-dispatch: no module command here for: module $*" >&2; }
+module load relion
+echo "relion-dispatch: extract on $(hostname), $(date '+%F %T'), 12 ranks of 1 threads, 8400 MB a node"
+nvidia-smi -L 2>/dev/null || echo "GPUs: ${CUDA_VISIBLE_DEVICES:-none}"
+module list 2>&1 || true
+programs="relion_preprocess_mpi"
+for program in $programs; do
+  command -v "$program" >/dev/null || {
+    echo "relion-dispatch: $program is not on PATH: install it or load its module" >&2
+    exit 127
+  }
+done
+mpirun -n 12 `which relion_preprocess_mpi` --i CtfFind/job003/micrographs_ctf.star --coord_list AutoPick/job005/autopick.star --part_star Extract/job006/particles.star --part_dir Extract/job006/ --extract --extract_size 256 --pipeline_control Extract/job006/ && echo CtfFind/job003/micrographs_ctf.star > Extract/job006/coords_suffix_extract.star || exit

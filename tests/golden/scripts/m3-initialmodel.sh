@@ -1,0 +1,62 @@
+#!/bin/bash
+# shellcheck disable=SC2006,SC2046,SC2086 # RELION and its users write their commands
+#SBATCH --job-name=InitialModel-job011
+#SBATCH --output=InitialModel/job011/run.out
+#SBATCH --error=InitialModel/job011/run.err
+#SBATCH --open-mode=append
+#SBATCH --partition=m3h
+#SBATCH --time=01:00:00
+#SBATCH --nodes=1
+#SBATCH --ntasks=1
+#SBATCH --cpus-per-task=8
+#SBATCH --mem=2300M
+#SBATCH --gres=gpu:2
+set +u -eo pipefail
+mkdir -p InitialModel/job011
+rm -f InitialModel/job011/RELION_JOB_EXIT_* InitialModel/job011/run.exit
+exec >>InitialModel/job011/run.out 2>>InitialModel/job011/run.err
+relion_dispatch_exit() {
+  local code=$? command=$BASH_COMMAND job=InitialModel/job011/ exit_file=InitialModel/job011/run.exit reason=failed
+  trap - EXIT
+  set +e
+  if [ "$code" = 0 ] && [ -e "${job}RELION_JOB_EXIT_FAILURE" ]; then
+    code=1 command="a program of the job"
+  fi
+  case $code in
+    126 | 127) reason="a program is missing or cannot be run" ;;
+    137) reason="killed, perhaps for want of memory" ;;
+    130 | 143) reason="cancelled, or out of time" ;;
+  esac
+  if [ "$code" != 0 ]; then
+    echo "relion-dispatch: exit code $code ($reason) at: $command" >&2
+    rm -f "${job}RELION_JOB_EXIT_SUCCESS"
+    [ -e "${job}RELION_JOB_EXIT_ABORTED" ] || : >"${job}RELION_JOB_EXIT_FAILURE"
+  elif ! [ -e "${job}RELION_JOB_EXIT_ABORTED" ]; then
+    : >"${job}RELION_JOB_EXIT_SUCCESS"
+  fi
+  echo "relion-dispatch: exit code $code after $SECONDS s"
+  echo "$code" >"$exit_file.new" && mv -f "$exit_file.new" "$exit_file"
+  exit "$code"
+}
+trap relion_dispatch_exit EXIT
+trap 'exit 130' INT
+trap 'exit 143' TERM
+export RELION_SHELL=bash OMP_NUM_THREADS=1 OMPI_MCA_hwloc_base_binding_policy=none
+# shellcheck source=/dev/null
+type module >/dev/null 2>&1 || . /etc/profile.d/modules.sh 2>/dev/null ||
+  module() { echo "relion-dispatch: no module command here for: module $*" >&2; }
+module load relion
+echo "relion-dispatch: initialmodel on $(hostname), $(date '+%F %T'), 1 ranks of 8 threads, 2 GPUs a node, 2300 MB a node"
+nvidia-smi -L 2>/dev/null || echo "GPUs: ${CUDA_VISIBLE_DEVICES:-none}"
+module list 2>&1 || true
+programs="relion_align_symmetry relion_refine"
+for program in $programs; do
+  command -v "$program" >/dev/null || {
+    echo "relion-dispatch: $program is not on PATH: install it or load its module" >&2
+    exit 127
+  }
+done
+`which relion_refine` --o InitialModel/job011/run --iter 200 --grad --denovo_3dref --i Select/job008/particles.star --K 1 --sym C1 --pad 1 --j 8 --gpu "" --pipeline_control InitialModel/job011/
+rm -f InitialModel/job011/RELION_JOB_EXIT_SUCCESS
+`which relion_align_symmetry` --i InitialModel/job011/run_it200_model.star --o InitialModel/job011/initial_model.mrc --sym D2 --apply_sym --select_largest_class --pipeline_control InitialModel/job011/
+touch InitialModel/job011/RELION_JOB_EXIT_SUCCESS

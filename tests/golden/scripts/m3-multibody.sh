@@ -1,0 +1,60 @@
+#!/bin/bash
+# shellcheck disable=SC2006,SC2046,SC2086 # RELION and its users write their commands
+#SBATCH --job-name=MultiBody-job014
+#SBATCH --output=MultiBody/job014/run.out
+#SBATCH --error=MultiBody/job014/run.err
+#SBATCH --open-mode=append
+#SBATCH --partition=m3h
+#SBATCH --time=01:00:00
+#SBATCH --nodes=1
+#SBATCH --ntasks=9
+#SBATCH --cpus-per-task=2
+#SBATCH --mem=62100M
+#SBATCH --gres=gpu:2
+set +u -eo pipefail
+mkdir -p MultiBody/job014
+rm -f MultiBody/job014/RELION_JOB_EXIT_* MultiBody/job014/run.exit
+exec >>MultiBody/job014/run.out 2>>MultiBody/job014/run.err
+relion_dispatch_exit() {
+  local code=$? command=$BASH_COMMAND job=MultiBody/job014/ exit_file=MultiBody/job014/run.exit reason=failed
+  trap - EXIT
+  set +e
+  if [ "$code" = 0 ] && [ -e "${job}RELION_JOB_EXIT_FAILURE" ]; then
+    code=1 command="a program of the job"
+  fi
+  case $code in
+    126 | 127) reason="a program is missing or cannot be run" ;;
+    137) reason="killed, perhaps for want of memory" ;;
+    130 | 143) reason="cancelled, or out of time" ;;
+  esac
+  if [ "$code" != 0 ]; then
+    echo "relion-dispatch: exit code $code ($reason) at: $command" >&2
+    rm -f "${job}RELION_JOB_EXIT_SUCCESS"
+    [ -e "${job}RELION_JOB_EXIT_ABORTED" ] || : >"${job}RELION_JOB_EXIT_FAILURE"
+  elif ! [ -e "${job}RELION_JOB_EXIT_ABORTED" ]; then
+    : >"${job}RELION_JOB_EXIT_SUCCESS"
+  fi
+  echo "relion-dispatch: exit code $code after $SECONDS s"
+  echo "$code" >"$exit_file.new" && mv -f "$exit_file.new" "$exit_file"
+  exit "$code"
+}
+trap relion_dispatch_exit EXIT
+trap 'exit 130' INT
+trap 'exit 143' TERM
+export RELION_SHELL=bash OMP_NUM_THREADS=1 OMPI_MCA_hwloc_base_binding_policy=none
+# shellcheck source=/dev/null
+type module >/dev/null 2>&1 || . /etc/profile.d/modules.sh 2>/dev/null ||
+  module() { echo "relion-dispatch: no module command here for: module $*" >&2; }
+module load relion
+echo "relion-dispatch: refine_multibody on $(hostname), $(date '+%F %T'), 9 ranks of 2 threads, 2 GPUs a node, 62100 MB a node"
+nvidia-smi -L 2>/dev/null || echo "GPUs: ${CUDA_VISIBLE_DEVICES:-none}"
+module list 2>&1 || true
+programs="relion_flex_analyse relion_refine_mpi"
+for program in $programs; do
+  command -v "$program" >/dev/null || {
+    echo "relion-dispatch: $program is not on PATH: install it or load its module" >&2
+    exit 127
+  }
+done
+mpirun -n 9 `which relion_refine_mpi` --continue Refine3D/job013/run_it019_optimiser.star --o MultiBody/job014/run --multibody_masks bodies.star --pad 2 --j 2 --gpu "" --pipeline_control MultiBody/job014/ --dont_combine_weights_via_disc
+`which relion_flex_analyse` --PCA_orient --model MultiBody/job014/run_model.star --data MultiBody/job014/run_data.star --bodies bodies.star --o MultiBody/job014/analyse --pipeline_control MultiBody/job014/

@@ -1,0 +1,58 @@
+#!/bin/bash
+# shellcheck disable=SC2006,SC2046,SC2086 # RELION and its users write their commands
+#SBATCH --job-name=Polish-job020
+#SBATCH --output=Polish/job020/run.out
+#SBATCH --error=Polish/job020/run.err
+#SBATCH --open-mode=append
+#SBATCH --partition=comp
+#SBATCH --time=01:00:00
+#SBATCH --nodes=1
+#SBATCH --ntasks=18
+#SBATCH --cpus-per-task=2
+#SBATCH --mem=170900M
+set +u -eo pipefail
+mkdir -p Polish/job020
+rm -f Polish/job020/RELION_JOB_EXIT_* Polish/job020/run.exit
+exec >>Polish/job020/run.out 2>>Polish/job020/run.err
+relion_dispatch_exit() {
+  local code=$? command=$BASH_COMMAND job=Polish/job020/ exit_file=Polish/job020/run.exit reason=failed
+  trap - EXIT
+  set +e
+  if [ "$code" = 0 ] && [ -e "${job}RELION_JOB_EXIT_FAILURE" ]; then
+    code=1 command="a program of the job"
+  fi
+  case $code in
+    126 | 127) reason="a program is missing or cannot be run" ;;
+    137) reason="killed, perhaps for want of memory" ;;
+    130 | 143) reason="cancelled, or out of time" ;;
+  esac
+  if [ "$code" != 0 ]; then
+    echo "relion-dispatch: exit code $code ($reason) at: $command" >&2
+    rm -f "${job}RELION_JOB_EXIT_SUCCESS"
+    [ -e "${job}RELION_JOB_EXIT_ABORTED" ] || : >"${job}RELION_JOB_EXIT_FAILURE"
+  elif ! [ -e "${job}RELION_JOB_EXIT_ABORTED" ]; then
+    : >"${job}RELION_JOB_EXIT_SUCCESS"
+  fi
+  echo "relion-dispatch: exit code $code after $SECONDS s"
+  echo "$code" >"$exit_file.new" && mv -f "$exit_file.new" "$exit_file"
+  exit "$code"
+}
+trap relion_dispatch_exit EXIT
+trap 'exit 130' INT
+trap 'exit 143' TERM
+export RELION_SHELL=bash OMP_NUM_THREADS=1 OMPI_MCA_hwloc_base_binding_policy=none
+# shellcheck source=/dev/null
+type module >/dev/null 2>&1 || . /etc/profile.d/modules.sh 2>/dev/null ||
+  module() { echo "relion-dispatch: no module command here for: module $*" >&2; }
+module load relion
+echo "relion-dispatch: polish on $(hostname), $(date '+%F %T'), 18 ranks of 2 threads, 170900 MB a node"
+nvidia-smi -L 2>/dev/null || echo "GPUs: ${CUDA_VISIBLE_DEVICES:-none}"
+module list 2>&1 || true
+programs="relion_motion_refine_mpi"
+for program in $programs; do
+  command -v "$program" >/dev/null || {
+    echo "relion-dispatch: $program is not on PATH: install it or load its module" >&2
+    exit 127
+  }
+done
+mpirun -n 18 `which relion_motion_refine_mpi` --i CtfRefine/job018/particles_ctf_refine.star --f PostProcess/job016/postprocess.star --corr_mic MotionCorr/job002/corrected_micrographs.star --o Polish/job020/ --s_vel 0.2 --s_div 5000 --s_acc 2 --combine_frames --j 2 --pipeline_control Polish/job020/

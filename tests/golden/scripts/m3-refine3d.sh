@@ -1,0 +1,59 @@
+#!/bin/bash
+# shellcheck disable=SC2006,SC2046,SC2086 # RELION and its users write their commands
+#SBATCH --job-name=Refine3D-job013
+#SBATCH --output=Refine3D/job013/run.out
+#SBATCH --error=Refine3D/job013/run.err
+#SBATCH --open-mode=append
+#SBATCH --partition=m3h
+#SBATCH --time=01:00:00
+#SBATCH --nodes=1
+#SBATCH --ntasks=9
+#SBATCH --cpus-per-task=2
+#SBATCH --mem=62100M
+#SBATCH --gres=gpu:2
+set +u -eo pipefail
+mkdir -p Refine3D/job013
+rm -f Refine3D/job013/RELION_JOB_EXIT_* Refine3D/job013/run.exit
+exec >>Refine3D/job013/run.out 2>>Refine3D/job013/run.err
+relion_dispatch_exit() {
+  local code=$? command=$BASH_COMMAND job=Refine3D/job013/ exit_file=Refine3D/job013/run.exit reason=failed
+  trap - EXIT
+  set +e
+  if [ "$code" = 0 ] && [ -e "${job}RELION_JOB_EXIT_FAILURE" ]; then
+    code=1 command="a program of the job"
+  fi
+  case $code in
+    126 | 127) reason="a program is missing or cannot be run" ;;
+    137) reason="killed, perhaps for want of memory" ;;
+    130 | 143) reason="cancelled, or out of time" ;;
+  esac
+  if [ "$code" != 0 ]; then
+    echo "relion-dispatch: exit code $code ($reason) at: $command" >&2
+    rm -f "${job}RELION_JOB_EXIT_SUCCESS"
+    [ -e "${job}RELION_JOB_EXIT_ABORTED" ] || : >"${job}RELION_JOB_EXIT_FAILURE"
+  elif ! [ -e "${job}RELION_JOB_EXIT_ABORTED" ]; then
+    : >"${job}RELION_JOB_EXIT_SUCCESS"
+  fi
+  echo "relion-dispatch: exit code $code after $SECONDS s"
+  echo "$code" >"$exit_file.new" && mv -f "$exit_file.new" "$exit_file"
+  exit "$code"
+}
+trap relion_dispatch_exit EXIT
+trap 'exit 130' INT
+trap 'exit 143' TERM
+export RELION_SHELL=bash OMP_NUM_THREADS=1 OMPI_MCA_hwloc_base_binding_policy=none
+# shellcheck source=/dev/null
+type module >/dev/null 2>&1 || . /etc/profile.d/modules.sh 2>/dev/null ||
+  module() { echo "relion-dispatch: no module command here for: module $*" >&2; }
+module load relion
+echo "relion-dispatch: refine3d on $(hostname), $(date '+%F %T'), 9 ranks of 2 threads, 2 GPUs a node, 62100 MB a node"
+nvidia-smi -L 2>/dev/null || echo "GPUs: ${CUDA_VISIBLE_DEVICES:-none}"
+module list 2>&1 || true
+programs="relion_refine_mpi"
+for program in $programs; do
+  command -v "$program" >/dev/null || {
+    echo "relion-dispatch: $program is not on PATH: install it or load its module" >&2
+    exit 127
+  }
+done
+mpirun -n 9 `which relion_refine_mpi` --o Refine3D/job013/run --auto_refine --split_random_halves --i Select/job008/particles.star --ref Class3D/job012/run_it025_class001.mrc --ini_high 50 --pad 2 --healpix_order 2 --auto_local_healpix_order 4 --sym D2 --j 2 --gpu "" --pipeline_control Refine3D/job013/ --dont_combine_weights_via_disc

@@ -1,0 +1,61 @@
+#!/bin/bash
+# shellcheck disable=SC2006,SC2046,SC2086 # RELION and its users write their commands
+#SBATCH --job-name=Class3D-job012
+#SBATCH --output=Class3D/job012/run.out
+#SBATCH --error=Class3D/job012/run.err
+#SBATCH --open-mode=append
+#SBATCH --partition=m3h
+#SBATCH --time=01:00:00
+#SBATCH --nodes=3
+#SBATCH --ntasks=25
+#SBATCH --ntasks-per-node=9
+#SBATCH --cpus-per-task=1
+#SBATCH --mem=25900M
+#SBATCH --gres=gpu:2
+set +u -eo pipefail
+mkdir -p Class3D/job012
+rm -f Class3D/job012/RELION_JOB_EXIT_* Class3D/job012/run.exit
+exec >>Class3D/job012/run.out 2>>Class3D/job012/run.err
+relion_dispatch_exit() {
+  local code=$? command=$BASH_COMMAND job=Class3D/job012/ exit_file=Class3D/job012/run.exit reason=failed
+  trap - EXIT
+  set +e
+  if [ "$code" = 0 ] && [ -e "${job}RELION_JOB_EXIT_FAILURE" ]; then
+    code=1 command="a program of the job"
+  fi
+  case $code in
+    126 | 127) reason="a program is missing or cannot be run" ;;
+    137) reason="killed, perhaps for want of memory" ;;
+    130 | 143) reason="cancelled, or out of time" ;;
+  esac
+  if [ "$code" != 0 ]; then
+    echo "relion-dispatch: exit code $code ($reason) at: $command" >&2
+    rm -f "${job}RELION_JOB_EXIT_SUCCESS"
+    [ -e "${job}RELION_JOB_EXIT_ABORTED" ] || : >"${job}RELION_JOB_EXIT_FAILURE"
+  elif ! [ -e "${job}RELION_JOB_EXIT_ABORTED" ]; then
+    : >"${job}RELION_JOB_EXIT_SUCCESS"
+  fi
+  echo "relion-dispatch: exit code $code after $SECONDS s"
+  echo "$code" >"$exit_file.new" && mv -f "$exit_file.new" "$exit_file"
+  exit "$code"
+}
+trap relion_dispatch_exit EXIT
+trap 'exit 130' INT
+trap 'exit 143' TERM
+export RELION_SHELL=bash OMP_NUM_THREADS=1 OMPI_MCA_hwloc_base_binding_policy=none
+# shellcheck source=/dev/null
+type module >/dev/null 2>&1 || . /etc/profile.d/modules.sh 2>/dev/null ||
+  module() { echo "relion-dispatch: no module command here for: module $*" >&2; }
+module load relion
+echo "relion-dispatch: class3d on $(hostname), $(date '+%F %T'), 25 ranks of 1 threads, 3 nodes, 2 GPUs a node, 25900 MB a node"
+nvidia-smi -L 2>/dev/null || echo "GPUs: ${CUDA_VISIBLE_DEVICES:-none}"
+module list 2>&1 || true
+hosts=$(scontrol show hostnames "$SLURM_JOB_NODELIST" | awk '{printf "%s%s:%d", sep, $1, NR == 1 ? 9 : 8; sep = ","}')
+programs="relion_refine_mpi"
+for program in $programs; do
+  command -v "$program" >/dev/null || {
+    echo "relion-dispatch: $program is not on PATH: install it or load its module" >&2
+    exit 127
+  }
+done
+mpirun -n 25 --host "$hosts" `which relion_refine_mpi` --o Class3D/job012/run --i Select/job008/particles.star --ref InitialModel/job011/initial_model.mrc --ini_high 50 --pad 1 --K 4 --healpix_order 2 --sym C1 --j 1 --gpu "0:0:0:0:1:1:1:1" --pipeline_control Class3D/job012/ --dont_combine_weights_via_disc
