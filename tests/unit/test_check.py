@@ -562,9 +562,11 @@ def test_missing_programs(project: Path, no_programs: Path) -> None:
 
 def test_relion_may_be_in_the_jobs_only(project: Path, no_programs: Path) -> None:
     program(no_programs / programs.BUILTIN_CTF)
-    report = check(project, {"relion_version": "4.0"}, with_programs=True)
-    assert report.ok
-    assert "relion-elsewhere" in codes(report, "warning")
+    for program_ in ("builtin", "ctffind4"):
+        changes = {"relion_version": "4.0", "ctf": {"program": program_}}
+        report = check(project, changes, with_programs=True)
+        assert report.ok
+        assert codes(report, "warning") == ["relion-elsewhere"]
 
 
 def test_relion_of_another_version(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:

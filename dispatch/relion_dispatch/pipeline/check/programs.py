@@ -55,14 +55,12 @@ class External:
 
 def check_relion(settings: Settings, version: Version | None) -> Iterator[Finding]:
     """Check RELION's programs, its version and MPI."""
-    # On some clusters only the jobs load RELION; then the version is configured.
-    elsewhere = settings.relion_version != "auto" and shutil.which(versions.PROGRAM) is None
-    if elsewhere:
+    if is_elsewhere(settings):
         yield warning(
             "relion-elsewhere",
             "RELION",
-            "it is not on PATH here, so its programs could not be looked for",
-            f"see to it that the jobs load RELION {settings.relion_version}",
+            "it is not on PATH here, so neither its programs nor those it starts were looked for",
+            f"see to it that the jobs load RELION {settings.relion_version} and the others",
         )
         return
     steps = relion_programs(settings, version)
@@ -80,6 +78,11 @@ def check_relion(settings: Settings, version: Version | None) -> Iterator[Findin
             "load the module of the MPI that RELION was built with (Debian: apt install"
             " openmpi-bin)",
         )
+
+
+def is_elsewhere(settings: Settings) -> bool:
+    """Whether only the jobs load RELION, as on some clusters; its version is configured then."""
+    return settings.relion_version != "auto" and shutil.which(versions.PROGRAM) is None
 
 
 def relion_programs(settings: Settings, version: Version | None) -> dict[str, str]:
@@ -168,10 +171,12 @@ def externals(settings: Settings, version: Version | None) -> tuple[External, ..
 
 def check_externals(settings: Settings, version: Version | None) -> Iterator[Finding]:
     """Check MotionCor2, CTFFIND4, Gctf, Topaz, the built-in CTF program and ghostscript."""
-    for external in externals(settings, version):
-        yield from _external(external)
     if settings.start != "particles" and settings.ctf.program == "builtin":
         yield from _builtin()
+    if is_elsewhere(settings):
+        return
+    for external in externals(settings, version):
+        yield from _external(external)
     if shutil.which("gs") is None:
         yield warning(
             "no-ghostscript",
