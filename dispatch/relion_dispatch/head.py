@@ -20,6 +20,7 @@ from relion_dispatch.client import BusyError, Client
 from relion_dispatch.errors import DispatchError, SchedulerError
 from relion_dispatch.headlock import HeadLock
 from relion_dispatch.ledger import Entry, Ledger, Phase, new_token
+from relion_dispatch.progress import Progress
 from relion_dispatch.reports import State
 from relion_dispatch.schedulers import Definition
 from relion_dispatch.watch import Pace, Verdict, Watch, Watched
@@ -29,6 +30,7 @@ FOLDER = Path(".relion_dispatch")
 
 _SUBMITTING_THREADS = 4
 _LONGEST_RETRY_S = 60.0
+_SIGHTED_JOBS = 50
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,6 +107,8 @@ class Head:
         self._intended: dict[str, Entry] = {}  # not handed on yet
         self._begun: dict[str, Entry] = {}  # handed to the submit command, id not known yet
         self._taken: dict[str, Entry] = {}  # in the scheduler's hands
+        self._progress = Progress(say)
+        self._sighted: set[str] = set()
         self._troubled_since = 0.0
         self._closed = False
         self._alive = set(recovery.recover(self._ledger, self._client, self._watch, say))
@@ -178,6 +182,7 @@ class Head:
         jobs = [Watched(job_id=each.job_id, exit_file=Path(each.exit_file)) for each in entries]
         verdicts = self._watch.poll(jobs) if jobs else {}
         self._mention_trouble()
+        self._progress.note(entries, verdicts)
         ended = {
             each.token: verdicts[each.job_id]
             for each in entries
@@ -187,6 +192,24 @@ class Head:
         self.pace.asked(jobs=len(jobs) - len(ended), changed=bool(ended), took_s=took_s)
         return ended
 
+    def sighted(self) -> bool:
+        """Whether a job has left its exit code since the last call: time for a question.
+
+        Looks at files alone. With many jobs it looks at none: some job ends all the time then, and
+        the pace of the questions is right as it is.
+        """
+        with self._mutex:
+            taken = list(self._taken.values())
+        if len(taken) > _SIGHTED_JOBS:
+            return False
+        new = {
+            e.token for e in taken if e.token not in self._sighted and Path(e.exit_file).exists()
+        }
+        self._sighted |= new
+        if new:
+            self.pace.happened()
+        return bool(new)
+
     def collected(self, entry: Entry, verdict: Verdict) -> None:
         """Note that a job's end is known; call it before anybody acts on it."""
         succeeded = verdict.state is State.SUCCEEDED
@@ -194,6 +217,7 @@ class Head:
         with self._mutex:
             self._taken.pop(entry.token, None)
             self._alive.discard(entry.token)
+        self._sighted.discard(entry.token)
 
     def beat(self) -> None:
         """Show other machines that this head lives."""

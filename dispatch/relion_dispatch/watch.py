@@ -201,5 +201,5 @@ class Pace:
     def asked(self, *, jobs: int, changed: bool, took_s: float) -> None:
         """Note a question: how many jobs are left, whether any has ended, how long it took."""
         least_s = max(self._least_s * (1 + jobs / 100), 5 * took_s)
-        wait_s = least_s if changed else self.wait_s * 1.5
+        wait_s = least_s if changed else self.wait_s * 1.3
         self.wait_s = min(max(wait_s, least_s), self._most_s)

@@ -28,6 +28,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Executor", "ExecutorSettings", "common_settings"]
 
+#: Seconds between two looks for exit codes, which cost the scheduler nothing.
+LOOK_S = 0.5
+
 common_settings = CommonSettings(
     non_local_exec=True,
     implies_no_shared_fs=False,
@@ -138,9 +141,13 @@ class Executor(RemoteExecutor):  # type: ignore[misc] # no types there
     async def sleep(self) -> None:
         """Wait before the next question; cut short when something happens or all is over."""
         start = time.monotonic()
-        # A flag of the base class and other threads end the wait: asyncio's events know neither.
-        while self.wait and time.monotonic() - start < self._wait_s():  # noqa: ASYNC110
+        look = start + LOOK_S
+        while self.wait and time.monotonic() - start < self._wait_s():
             await sleep(0.05)
+            if self._bridge is not None and time.monotonic() > look:
+                look += LOOK_S
+                if self._bridge.head.sighted():
+                    break
         if self._bridge is not None:
             self._bridge.head.beat()
 

@@ -8,8 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from relion_dispatch.errors import SchedulerError
+from relion_dispatch.ledger import Entry
+from relion_dispatch.progress import Progress, summary
 from relion_dispatch.reports import Report, State
-from relion_dispatch.watch import Pace, Watch, Watched, judge
+from relion_dispatch.watch import Pace, Verdict, Watch, Watched, judge
 
 
 class Fake:
@@ -164,3 +166,36 @@ def test_a_slow_scheduler_is_asked_less_often() -> None:
     pace = Pace(0.5, 15)
     pace.asked(jobs=10, changed=True, took_s=2)
     assert pace.wait_s == 10
+
+
+def jobs_doing(*states: State, reason: str = "") -> tuple[list[Entry], dict[str, Verdict]]:
+    entries, verdicts = [], {}
+    for number, state in enumerate(states):
+        said = Report(job_id=str(number), state=state, reason=reason)
+        verdicts[str(number)] = Verdict(job_id=str(number), state=state, report=said)
+        name = f"step{number}.j{number}"
+        entries.append(Entry(key="k", token="", name=name, fingerprint="", job_id=str(number)))
+    return entries, verdicts
+
+
+def test_progress_tells_what_runs_and_what_waits_for_what() -> None:
+    entries, verdicts = jobs_doing(State.RUNNING, State.PENDING, reason="Priority")
+    assert summary(entries, verdicts) == "Running: step0. Pending: step1 (Priority)."
+    entries, verdicts = jobs_doing(*[State.RUNNING] * 8)
+    assert summary(entries, verdicts) == "Running: step0, step1, step2, step3, step4 and 3 more."
+    assert summary(*jobs_doing(State.SUCCEEDED)) == ""
+
+
+def test_progress_is_told_when_it_changes_and_not_too_often() -> None:
+    now = 0.0
+    said: list[str] = []
+    progress = Progress(said.append, every_s=30, clock=lambda: now)
+    progress.note(*jobs_doing(State.PENDING))
+    assert said == []
+    now = 31
+    progress.note(*jobs_doing(State.PENDING))
+    now = 90
+    progress.note(*jobs_doing(State.PENDING))
+    assert len(said) == 1
+    progress.note(*jobs_doing(State.RUNNING))
+    assert said == ["Pending: step0.", "Running: step0."]
