@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import gc
 import os
 import sys
 from collections.abc import Callable, Sequence
-from importlib import import_module
 from typing import TYPE_CHECKING
 
 from relion_dispatch import __version__
@@ -14,11 +14,6 @@ from relion_dispatch.errors import DispatchError, InputError
 
 if TYPE_CHECKING:
     from relion_dispatch.plan import Plan
-
-#: Commands that live in modules of their own.
-_LATER = {
-    "init": ("relion_dispatch.init", "make a RELION project that is ready to run"),
-}
 
 _PROFILE_HELP = "name or path of the profile; default: $RELION_DISPATCH_PROFILE"
 
@@ -38,8 +33,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     arguments = list(sys.argv[1:] if argv is None else argv)
     given, command = _split(arguments)
-    parser = _parser(given[:1])
-    args = parser.parse_args(given)
+    args = _parser(given[:1]).parse_args(given)
     args.command = command
     try:
         run: Callable[[argparse.Namespace], int] = args.run
@@ -61,33 +55,30 @@ def _split(arguments: list[str]) -> tuple[list[str], list[str] | None]:
 
 
 def _parser(asked: Sequence[str]) -> argparse.ArgumentParser:
+    """Build the parser; of the commands only that which is asked for gets its arguments."""
     parser = argparse.ArgumentParser(
         prog="relion-dispatch", description="RELION jobs on clusters: matched, sized, submitted."
     )
     parser.add_argument("--version", action="version", version=__version__)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    _add_submit(commands)
-    _add_explain(commands)
-    _add_env(commands)
-    _add_profile(commands)
-    _add_later(commands, asked)
+    for name, (text, fill) in _COMMANDS.items():
+        command = commands.add_parser(name, help=text)
+        if list(asked) == [name]:
+            fill(command)
     return parser
 
 
-def _add_submit(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    parser = commands.add_parser("submit", help="submit the job of a RELION parameter file")
+def _add_submit(parser: argparse.ArgumentParser) -> None:
     _add_common(parser)
     parser.add_argument("--dry-run", action="store_true", help="print the script, submit nothing")
     parser.add_argument("script", metavar="SCRIPT", help="the file that RELION wrote")
     parser.set_defaults(run=_submit)
 
 
-def _add_explain(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    parser = commands.add_parser(
-        "explain",
-        help="say how a job would run, and why; changes nothing",
-        usage="relion-dispatch explain [-h] [--profile P] [--json] [--set NAME=VALUE]"
-        " (SCRIPT | -- COMMAND...)",
+def _add_explain(parser: argparse.ArgumentParser) -> None:
+    parser.usage = (
+        "relion-dispatch explain [-h] [--profile P] [--json] [--set NAME=VALUE]"
+        " (SCRIPT | -- COMMAND...)"
     )
     _add_common(parser)
     parser.add_argument("--json", action="store_true", help="as a JSON object")
@@ -106,19 +97,16 @@ def _add_common(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def _add_env(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    parser = commands.add_parser("env", help="print the settings that RELION's GUI needs")
+def _add_env(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--profile", default="", help=_PROFILE_HELP)
     parser.add_argument("--shell", choices=("bash", "csh", "module"), default="bash")
     parser.set_defaults(run=_env)
 
 
-def _add_profile(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    parser = commands.add_parser("profile", help="list, show and install profiles")
+def _add_profile(parser: argparse.ArgumentParser) -> None:
     actions = parser.add_subparsers(required=True, metavar="ACTION")
-    actions.add_parser("list", help="the profiles that can be used by name").set_defaults(
-        run=_profile_list
-    )
+    listing = actions.add_parser("list", help="the profiles that can be used by name")
+    listing.set_defaults(run=_profile_list)
     show = actions.add_parser("show", help="what a profile says, all layers together")
     show.add_argument("name", nargs="?", default="", help=_PROFILE_HELP)
     show.set_defaults(run=_profile_show)
@@ -129,19 +117,25 @@ def _add_profile(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
     install.set_defaults(run=_profile_install)
 
 
-def _add_later(
-    commands: argparse._SubParsersAction[argparse.ArgumentParser], asked: Sequence[str]
-) -> None:
-    """Add the commands whose modules bring their own arguments, and are loaded when asked for."""
-    for name, (module, text) in _LATER.items():
-        parser = commands.add_parser(name, help=text)
-        if list(asked) == [name]:
-            loaded = import_module(module)
-            loaded.add_arguments(parser)
-            parser.set_defaults(run=loaded.main)
+def _add_init(parser: argparse.ArgumentParser) -> None:
+    from relion_dispatch import init
+
+    init.add_arguments(parser)
+    parser.set_defaults(run=init.main)
+
+
+_COMMANDS: dict[str, tuple[str, Callable[[argparse.ArgumentParser], None]]] = {
+    "submit": ("submit the job of a RELION parameter file", _add_submit),
+    "explain": ("say how a job would run, and why; changes nothing", _add_explain),
+    "env": ("print the settings that RELION's window needs", _add_env),
+    "profile": ("list, show and install profiles", _add_profile),
+    "init": ("make a RELION project that is ready to run", _add_init),
+}
 
 
 def _submit(args: argparse.Namespace) -> int:
+    # A process of a tenth of a second leaves no garbage worth a walk through all its objects.
+    gc.disable()
     from relion_dispatch.submit import Submission, planned, submit
 
     submission = Submission(script=args.script, profile=args.profile, overrides=_overrides(args))

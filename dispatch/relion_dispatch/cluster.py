@@ -1,6 +1,6 @@
 """What a cluster is: its partitions, its scheduler's commands, its launcher and modules."""
 
-from __future__ import annotations
+# No `from __future__ import annotations`: the schema module reads these types at every start.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field

@@ -4,17 +4,17 @@ Built-in defaults <- profile <- site file <- project. Every layer is checked by 
 fault is named with its own file and line.
 """
 
-from __future__ import annotations
+# No `from __future__ import annotations`: the schema module reads these types at every start.
 
 import json
+import re
 import typing
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
-from relion_dispatch import jobtypes, schema
+from relion_dispatch import jobtypes, remembered, schema
 from relion_dispatch.cluster import Cluster
 from relion_dispatch.errors import InputError
 from relion_dispatch.jobtypes import JobType
@@ -80,35 +80,56 @@ def read(path: Path) -> Source:
     return source
 
 
+def load(paths: Sequence[Path]) -> ClusterFile:
+    """Read files and lay them over each other, the strongest last; remembered until one changes.
+
+    Raises
+    ------
+    InputError
+        As `read` and `layer` do.
+    """
+    merged = remembered.recall(paths)
+    if merged is None:
+        sources = [read(path) for path in paths]
+        merged = layered(sources)
+        result = _built(merged, sources[-1])
+        remembered.keep(paths, merged)
+        return result
+    return _built(merged, Source(path=paths[-1], text="", data=merged))
+
+
 def layer(sources: Sequence[Source]) -> ClusterFile:
     """Lay files over each other, the strongest last.
-
-    Job types of a stronger file are looked through before those of a weaker one; a type that both
-    have keeps the weaker one's place and takes the stronger one's keys. A file in the older format
-    replaces all job types below it.
 
     Raises
     ------
     InputError
         When job types inherit from missing types or in a circle.
     """
+    return _built(layered(sources), sources[-1])
+
+
+def layered(sources: Sequence[Source]) -> Mapping[str, Any]:
+    """Lay files over each other, the strongest last, as plain mappings.
+
+    Job types of a stronger file are looked through before those of a weaker one; a type that both
+    have keeps the weaker one's place and takes the stronger one's keys. A file in the older format
+    replaces all job types below it.
+    """
     merged: Mapping[str, Any] = {}
     for source in sources:
         below = {**merged, "job_types": {}} if source.older else merged
         merged = merge(below, source.data)
-    last = sources[-1] if sources else Source(path=DEFAULTS, text="", data={})
+    return merged
+
+
+def _built(merged: Mapping[str, Any], last: Source) -> ClusterFile:
     result = schema.build(ClusterFile, merged, _complainer(last))
     try:
         jobtypes.check(result.job_types)
     except InputError as error:
         raise InputError(f"{last.path}: {error}") from None
     return result
-
-
-@cache
-def defaults() -> Source:
-    """Return the shipped defaults."""
-    return read(DEFAULTS)
 
 
 def merge(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
@@ -187,14 +208,39 @@ def _parse(path: Path, text: str) -> object:
             raise InputError(f"{path}:{error.lineno}: not valid JSON: {error.msg}") from None
     import yaml
 
-    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
     try:
-        return yaml.load(text, Loader=loader) or {}  # noqa: S506 - one of the two safe ones
+        return yaml.load(text, Loader=_loader(yaml)) or {}  # noqa: S506 - a safe one
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         line = f":{mark.line + 1}" if mark is not None else ""
         problem = getattr(error, "problem", None) or str(error)
         raise InputError(f"{path}{line}: not valid YAML: {problem}") from None
+
+
+def _loader(yaml: Any) -> Any:
+    """Return a safe loader, in C where there is one, to which 10:00:00 is text.
+
+    YAML 1.1 reads it as a number to the base of 60, and a time limit would be thousands of hours.
+    """
+    safe: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+    class Loader(safe):  # type: ignore[misc]
+        yaml_implicit_resolvers: ClassVar = {
+            first: [(tag, pattern) for tag, pattern in resolvers if tag not in _NUMBERS]
+            for first, resolvers in safe.yaml_implicit_resolvers.items()
+        }
+
+    for tag, pattern in _NUMBERS.items():
+        Loader.add_implicit_resolver(tag, re.compile(pattern), list("-+.0123456789"))
+    return Loader
+
+
+_NUMBERS = {
+    "tag:yaml.org,2002:int": r"[-+]?[0-9]+$",
+    "tag:yaml.org,2002:float": (
+        r"[-+]?(?:\.[0-9]+|[0-9]+\.[0-9]*|[0-9]+(?:\.[0-9]*)?[eE][-+]?[0-9]+)$"
+    ),
+}
 
 
 def _complainer(source: Source) -> schema.Complain:

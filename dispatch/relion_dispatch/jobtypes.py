@@ -1,6 +1,6 @@
 """The hierarchy of job types: which one a command is, and what its ancestors add up to."""
 
-from __future__ import annotations
+# No `from __future__ import annotations`: the schema module reads these types at every start.
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -135,7 +135,7 @@ class Resolved:
 class Job:
     """What a type is matched against: a command, its job directory and job.star's label."""
 
-    command: Command
+    command: "Command"
     directory: str = ""
     label: str | None = None
 
@@ -234,7 +234,7 @@ def _nearest(types: Sequence[JobType], key: str, default: Any) -> Any:
     return default
 
 
-def _has(command: Command, wanted: str) -> bool:
+def _has(command: "Command", wanted: str) -> bool:
     name, equals, value = wanted.partition("=")
     return command.has(name) and (not equals or value in command.values(name))
 

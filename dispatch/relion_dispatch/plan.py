@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -258,4 +257,6 @@ class Plan:
 
     def json_text(self) -> str:
         """Return ``to_json`` as text."""
+        import json
+
         return json.dumps(self.to_json(), indent=2, ensure_ascii=False)

@@ -88,12 +88,12 @@ def load_profile(name: str | os.PathLike[str] | None = None, *, project: Path = 
             f"which profile? Give --profile or set ${VARIABLE}; known are {', '.join(names())}"
         )
     path = find(given)
-    sources = list(_sources(path, project))
-    loaded = config.layer(sources)
+    files = tuple(_files(path, project))
+    loaded = config.load(files)
     return Profile(
         name=given,
         path=path,
-        files=tuple(source.path for source in sources),
+        files=files,
         cluster=machine.resolved(loaded.cluster),
         job_types=loaded.job_types,
         template_dirs=_template_dirs(path),
@@ -102,7 +102,7 @@ def load_profile(name: str | os.PathLike[str] | None = None, *, project: Path = 
 
 def shipped_job_types() -> Mapping[str, JobType]:
     """Return the job types of the shipped defaults."""
-    return config.layer([config.defaults()]).job_types
+    return config.load([config.DEFAULTS]).job_types
 
 
 def find(name: str) -> Path:
@@ -238,20 +238,21 @@ def _shipped_dir() -> Path:
     return workflow_dir() / "profiles"
 
 
-def _sources(path: Path, project: Path) -> Iterator[config.Source]:
-    yield config.defaults()
+def _files(path: Path, project: Path) -> Iterator[Path]:
+    """Yield the cluster files that make a profile, the strongest last."""
+    yield config.DEFAULTS
     own = cluster_file(path)
     if own is None:
         raise InputError(
             f"profile {path} has no cluster file; it needs one of {', '.join(config.FILE_NAMES)}"
         )
-    yield config.read(own)
+    yield own
     site = os.environ.get(SITE_VARIABLE)
     if site:
-        yield config.read(Path(site))
+        yield Path(site)
     of_project = project / config.FILE_NAMES[0]
     if of_project.is_file() and of_project.resolve() != own.resolve():
-        yield config.read(of_project)
+        yield of_project
 
 
 def _template_dirs(path: Path) -> tuple[Path, ...]:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
+from relion_dispatch import remembered
 from relion_dispatch.errors import InputError
 
 if TYPE_CHECKING:
@@ -74,9 +76,22 @@ def _environment(template_dirs: tuple[Path, ...]) -> jinja2.Environment:
         keep_trailing_newline=True,
         undefined=jinja2.StrictUndefined,
         autoescape=False,  # noqa: S701 - shell scripts, not web pages
+        bytecode_cache=_bytecode(),
     )
     environment.filters["sbatch"] = sbatch_word
     return environment
+
+
+def _bytecode() -> jinja2.BytecodeCache | None:
+    """Return where compiled templates are kept; None where that is not possible."""
+    import jinja2
+
+    folder = remembered.folder() / "templates"
+    try:
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    except OSError:
+        return None
+    return jinja2.FileSystemBytecodeCache(str(folder)) if os.access(folder, os.W_OK) else None
 
 
 def variables(plan: Plan) -> dict[str, Any]:

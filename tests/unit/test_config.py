@@ -30,7 +30,7 @@ def write(folder: Path, text: str, name: str = "dispatch.yaml") -> Path:
 
 
 def loaded(*paths: Path) -> config.ClusterFile:
-    return config.layer([config.defaults(), *(config.read(path) for path in paths)])
+    return config.layer([config.read(path) for path in (config.DEFAULTS, *paths)])
 
 
 def test_new_types_come_before_those_below(tmp_path: Path) -> None:
