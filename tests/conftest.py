@@ -16,6 +16,12 @@ settings.register_profile("relion-dispatch", deadline=None)
 settings.load_profile("relion-dispatch")
 
 
+@pytest.fixture(autouse=True, scope="session")
+def _cache_of_our_own(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Keep what is remembered between starts out of the user's own cache."""
+    os.environ["XDG_CACHE_HOME"] = str(tmp_path_factory.mktemp("cache"))
+
+
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """Skip, or with CI set fail, a test that needs a program which is not installed."""
     for mark, program in PROGRAM.items():
