@@ -89,7 +89,7 @@ def test_verdicts_give_their_evidence(finished: Finished) -> None:
 
 def test_the_ranking_of_the_starts_is_shown(finished: Finished) -> None:
     ranking = (finished.project / "Select/job031/ranking.txt").read_text()
-    assert len(ranking.splitlines()) == 1 + 4
+    assert len(ranking.splitlines()) == 1 + 6
     assert ranking in (finished.project / "Select/job031/run.out").read_text()
 
 
@@ -102,7 +102,7 @@ def test_versions_and_configuration_are_kept(finished: Finished) -> None:
 
 def test_every_job_leaves_what_relion_expects(finished: Finished) -> None:
     jobs = sorted(finished.project.glob("*/job*"))
-    assert len(jobs) == 24
+    assert len(jobs) == 26
     for job in jobs:
         assert (job / "RELION_JOB_EXIT_SUCCESS").is_file(), job
         assert (job / "run.out").is_file()

@@ -310,7 +310,7 @@ def test_center_classes_from_4_0_on() -> None:
 
 
 def test_initial_model_by_sgd() -> None:
-    command = line("initial_model", V3_1)
+    command, _ = lines("initial_model", V3_1)
     assert has(command, "--sgd_ini_iter 50 --sgd_inbetween_iter 200 --sgd_fin_iter 50")
     assert has(command, "--sgd_ini_subset 100 --sgd_fin_subset 500 --sgd --denovo_3dref")
     assert has(command, "--sym D2")
@@ -324,7 +324,7 @@ def test_initial_model_by_sgd() -> None:
 
 @pytest.mark.parametrize("version", [V4_0, V5_0])
 def test_initial_model_by_vdam(version: Version) -> None:
-    run, unmark, align, mark = lines("initial_model", version)
+    run, unmark, align, mark, _ = lines("initial_model", version)
     assert has(run, "--iter 200 --grad --denovo_3dref")
     assert has(run, "--sym C1")
     assert has(run, "--auto_sampling --tau2_fudge 4")
@@ -337,12 +337,12 @@ def test_initial_model_by_vdam(version: Version) -> None:
 
 
 def test_symmetry_during_or_after_the_initial_model() -> None:
-    run, _, align, _ = lines("initial_model", V4_0, initial_model={"in_c1": False})
+    run, _, align, _, _ = lines("initial_model", V4_0, initial_model={"in_c1": False})
     assert has(run, "--sym D2")
     assert has(align, "--sym C1 --apply_sym")
-    _, _, align, _ = lines("initial_model", V4_0, sample={"symmetry": "c1"})
+    _, _, align, _, _ = lines("initial_model", V4_0, sample={"symmetry": "c1"})
     assert has(align, "--sym C1 --apply_sym")
-    run, _, align, _ = lines("initial_model", V3_1, initial_model={"in_c1": True})
+    run, _, align, _, _ = lines("initial_model", V3_1, initial_model={"in_c1": True})
     assert has(run, "--sym C1")
     assert has(align, "--i InitialModel/job012/run_it300_class001.mrc")
     assert has(align, "--sym D2")
@@ -350,6 +350,19 @@ def test_symmetry_during_or_after_the_initial_model() -> None:
     assert "--box_size" not in align
     changed = settings_with({"initial_model": {"in_c1": True}})
     assert commands.initial_model_map(changed, V3_1) == "initial_model.mrc"
+
+
+@pytest.mark.parametrize("version", [V3_1, V4_0, V5_0])
+def test_finished_starts_are_compared_alike(version: Version) -> None:
+    changes: dict[str, Any] = {"initial_model": {"scoring_resolution": 18}}
+    score = lines("initial_model", version, **changes)[-1]
+    map_ = commands.initial_model_map(settings_with(changes), version)
+    assert has(score, f"--ref InitialModel/job012/{map_}")
+    assert has(score, "--o InitialModel/job012/score --iter 1")
+    assert has(score, "--ini_high 18 --strict_highres_exp 18")
+    assert has(score, "--sym D2")
+    assert has(score, "--random_seed 1")
+    assert not has(score, "--firstiter_cc")
 
 
 def test_relion_3_1_aligns_small_maps_in_their_own_box() -> None:

@@ -16,6 +16,7 @@ from relion_dispatch.pipeline.versions import Version
 OVERSAMPLING = 1
 WRITE_EVERY = 10
 SEEDS_PER_RUN = 100
+SCORING_TAU = 2
 # Pixels that relion_align_symmetry scales a map to.
 ALIGNMENT_BOX = 64
 
@@ -130,7 +131,44 @@ def initial_model(
         option("--random_seed", start_seed(settings, start)),
         extra=options.extra_arguments,
     )
-    return (run, *_symmetrise(settings, version, out))
+    return (run, *_symmetrise(settings, version, out), _score(settings, version, particles, out))
+
+
+def _score(settings: Settings, version: Version, particles: str, out: str) -> str:
+    """Measure how well a finished start explains all particles; ``score_it001_model.star``.
+
+    One expectation step from the start's map, at one fixed resolution and the same for every start:
+    what the starts themselves report is of the random subset of their last iteration.
+    """
+    options = settings.initial_model
+    resolution = options.scoring_resolution
+    return relion(
+        "relion_refine",
+        out,
+        option("--o", out + "score"),
+        option("--iter", 1),
+        option("--i", particles),
+        *reference_options(
+            version, out + initial_model_map(settings, version), absolute_greyscale=True
+        ),
+        option("--ini_high", resolution),
+        option("--strict_highres_exp", resolution),
+        *reading(settings.compute),
+        *padding(version, 1),
+        *ctf_options(settings, version, corrected=True),
+        option("--tau2_fudge", SCORING_TAU),
+        option("--K", 1),
+        option("--particle_diameter", settings.sample.particle_diameter),
+        "--flatten_solvent --zero_mask",
+        option("--oversampling", OVERSAMPLING),
+        option("--healpix_order", 1),
+        option("--offset_range", options.sgd.offset_range),
+        option("--offset_step", options.sgd.offset_step * 2**OVERSAMPLING),
+        option("--sym", settings.sample.symmetry),
+        "--norm --scale",
+        option("--maxsig", options.max_significants),
+        option("--random_seed", settings.seed),
+    )
 
 
 def start_seed(settings: Settings, start: int) -> int:

@@ -1,4 +1,4 @@
-"""The paths of a project's pipeline: which steps there are, and which file goes from where to where.
+"""The paths of a project's pipeline: which steps there are, and which file goes where.
 
 Nothing is read or run here, but for the pattern of the input files.
 """
@@ -6,15 +6,27 @@ Nothing is read or run here, but for the pattern of the input files.
 from __future__ import annotations
 
 import glob
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
 from relion_dispatch.pipeline import commands
+from relion_dispatch.pipeline.check.names import bad_characters
 from relion_dispatch.pipeline.classification import initial_model_map
 from relion_dispatch.pipeline.layout import Layout
 from relion_dispatch.pipeline.options import Settings
 from relion_dispatch.pipeline.preprocessing import coordinate_suffix
 from relion_dispatch.pipeline.versions import Version
+
+
+def takeable(names: Iterable[str]) -> list[str]:
+    """Leave out names that RELION cannot take, and sort the others.
+
+    The check refuses to start with such names, in words; Snakemake, which reads wildcards into
+    some of them, would only stumble over them before.
+    """
+    return sorted(name for name in names if not bad_characters(name, unquoted=True))
+
 
 @dataclass(frozen=True, kw_only=True)
 class Paths:
@@ -44,7 +56,7 @@ class Paths:
         if self.settings.start == "particles":
             return [self.settings.particles or ""]
         pattern = getattr(self.settings, self.settings.start) or ""
-        return sorted(glob.glob(pattern))
+        return takeable(glob.glob(pattern))
 
     @property
     def imported(self) -> str:
@@ -74,14 +86,15 @@ class Paths:
     def coordinates(self) -> str:
         """File that picking or the import of coordinates leaves for extraction."""
         if self.settings.picking.method == "coordinates":
-            return self.path("import_coordinates", f"coords_suffix{coordinate_suffix(self.settings)}")
+            suffix = coordinate_suffix(self.settings)
+            return self.path("import_coordinates", f"coords_suffix{suffix}")
         name = "autopick.star" if self.version.coordinate_lists else "coords_suffix_autopick.star"
         return self.path("picking", name)
 
     @property
     def coordinate_files(self) -> list[str]:
         """Coordinate files that the user gives."""
-        return sorted(glob.glob(self.settings.picking.coordinates or ""))
+        return takeable(glob.glob(self.settings.picking.coordinates or ""))
 
     @property
     def topaz_model(self) -> str | None:
@@ -98,6 +111,27 @@ class Paths:
         return self.path("extraction", "particles.star") if extracts else self.imported
 
     @property
+    def extracted_box(self) -> tuple[int, float] | None:
+        """Box of the extracted particles in px, and their pixel size in Å; None when unknown."""
+        box, angpix = self.full_box or (0, 0.0)
+        if not box or self.settings.start == "particles":
+            return self.full_box
+        small = commands.small_box_size(self.settings)
+        return small, angpix * box / small
+
+    @property
+    def full_box(self) -> tuple[int, float] | None:
+        """Box of particles at full size in px, and their pixel size in Å; None when unknown."""
+        box, angpix = self.settings.sample.box_size, commands.micrograph_pixel_size(self.settings)
+        return (box, angpix) if box and angpix else None
+
+    @property
+    def class_averages(self) -> str | None:
+        """Averages of the chosen 2D classes; None without 2D classification."""
+        chosen = self.settings.class2d.enabled
+        return self.path("select2d", "class_averages.star") if chosen else None
+
+    @property
     def chosen_2d(self) -> str:
         """Particles that 3D steps begin with."""
         chosen = self.settings.class2d.enabled
@@ -105,9 +139,15 @@ class Paths:
 
     @property
     def model(self) -> str:
-        """Initial model: the best start, or the user's map."""
+        """Initial model: the best start, or the user's map in the extracted particles' box."""
         own = self.settings.initial_model.reference
-        return own or self.path("rank_starts", "initial_model.mrc")
+        ours = self.path("rank_starts", "initial_model.mrc")
+        return own if own and not self.scales_own_reference else ours
+
+    @property
+    def scales_own_reference(self) -> bool:
+        """Whether the user's map is brought to the extracted particles' box, if that is known."""
+        return bool(self.settings.initial_model.reference and self.extracted_box)
 
     @property
     def chosen_3d(self) -> str:
@@ -118,7 +158,8 @@ class Paths:
     @property
     def chosen_map(self) -> str:
         """Map that refinement begins with, before it is scaled."""
-        return self.path("select3d", "best_class.mrc") if self.settings.class3d.enabled else self.model
+        chosen = self.settings.class3d.enabled
+        return self.path("select3d", "best_class.mrc") if chosen else self.model
 
     @property
     def extracts_again(self) -> bool:
@@ -213,6 +254,5 @@ class Paths:
         return self.layout.start(start) + initial_model_map(self.settings, self.version)
 
     def start_model(self, start: int) -> str:
-        """Model STAR file of a start's last iteration."""
-        iteration = commands.initial_model_iterations(self.settings, self.version)
-        return f"{self.layout.start(start)}run_it{iteration:03d}_model.star"
+        """Model STAR file of a start's comparison with all particles."""
+        return f"{self.layout.start(start)}score_it001_model.star"

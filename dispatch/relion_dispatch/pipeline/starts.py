@@ -2,9 +2,11 @@
 
 ``python -m relion_dispatch.pipeline.starts`` ranks them, judges the winner and copies its map.
 
-The measure is RELION's log-likelihood at the end of each start. It ranked right and wrong starts
-rightly where agreement between starts did not (wrong ones agree with each other, too) and where a
-classification with all of them as references did not (the second best swallowed the best).
+The measure is RELION's log-likelihood in one expectation step from each finished map, on the same
+particles, at the same resolution. It ranked right and wrong starts rightly where others did not:
+the likelihood that a start itself ends with is of a random subset; wrong starts agree with each
+other as well as right ones; in a classification with all of them as references the second best
+swallowed the best.
 """
 
 from __future__ import annotations
@@ -21,32 +23,37 @@ from relion_dispatch.pipeline import evidence, selection, tables, verdict
 from relion_dispatch.pipeline.tables import Model
 from relion_dispatch.pipeline.verdict import Evidence, Level, Verdict
 
-#: Relative difference in log-likelihood below which starts count as equally good. Right starts
-#: differed by up to 0.2 %, right and wrong ones by 0.4 % and more.
-EQUAL = 0.003
+#: Difference in log-likelihood per particle below which starts count as equally good. Right starts
+#: differed by up to 0.3, right and wrong ones by 4 and more.
+EQUAL = 1.5
 
 
 @dataclass(frozen=True, kw_only=True)
 class Start:
-    """A finished start: its number, its finished map and its last model file."""
+    """A finished start: its number, its finished map, and the model of its comparison."""
 
     number: int
     map: Path
     model: Model
 
+    @property
+    def likelihood(self) -> float:
+        """Log-likelihood per particle."""
+        return self.model.log_likelihood / max(1, self.model.particles)
+
 
 def rank(starts: Sequence[Start]) -> list[Start]:
     """Sort starts, the likeliest first; the mean Pmax decides between equals."""
-    return sorted(starts, key=lambda s: (s.model.log_likelihood, s.model.pmax), reverse=True)
+    return sorted(starts, key=lambda s: (s.likelihood, s.model.pmax), reverse=True)
 
 
 def table(ranked: Sequence[Start]) -> str:
     """Return the ranking as lines of text."""
-    lines = ["rank  start  log-likelihood    Pmax  resolution  map"]
+    lines = ["rank  start  log-likelihood per particle    Pmax  resolution  map"]
     for place, start in enumerate(ranked, start=1):
         m = start.model
         lines.append(
-            f"{place:4d}  {start.number:5d}  {m.log_likelihood:14.1f}  {m.pmax:6.3f}"
+            f"{place:4d}  {start.number:5d}  {start.likelihood:27.2f}  {m.pmax:6.3f}"
             f"  {m.best_resolution_angst:8.1f} Å  {start.map}"
         )
     return "\n".join(lines) + "\n"
@@ -54,16 +61,15 @@ def table(ranked: Sequence[Start]) -> str:
 
 def support(ranked: Sequence[Start]) -> Evidence:
     """Say how many starts are as likely as the winner."""
-    best = ranked[0].model.log_likelihood
-    gaps = [abs(best - start.model.log_likelihood) / abs(best) for start in ranked]
+    gaps = [ranked[0].likelihood - start.likelihood for start in ranked]
     equals = sum(gap <= EQUAL for gap in gaps)
-    name, others = "likelihood", len(ranked) - 1
-    if not others:
+    name = "likelihood"
+    if len(ranked) == 1:
         text = "there is only one start: nothing to compare its likelihood with"
         return Evidence(name=name, value=1.0, level=Level.DOUBTFUL, text=text)
-    text = f"{equals} of {len(ranked)} starts are as likely as the best, within {EQUAL:.1%}"
-    if equals == 1:
-        text += f"; the next is {gaps[1]:.2%} less likely"
+    text = f"{equals} of {len(ranked)} starts are as likely as the best"
+    if equals < len(ranked):
+        text += f"; the next is less likely by {gaps[equals]:.1f} per particle"
     return Evidence(name=name, value=float(equals), level=Level.FINE, text=text)
 
 

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 #: RELION writes 999 for a resolution or an accuracy that it has no estimate of.
 NO_ESTIMATE = 999.0
+#: Columns of names, which may look like numbers.
+NAMES = ["rlnMicrographName", "rlnGroupName", "rlnOpticsGroupName"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,6 +58,8 @@ class Model:
         particles.
     pmax
         ``rlnAveragePmax``: mean over particles of the largest orientation probability.
+    particles
+        How many particles were classified or refined.
     box_size, angpix
         Of the references, in px and Å.
     """
@@ -63,13 +67,15 @@ class Model:
     classes: tuple[ClassStatistics, ...]
     log_likelihood: float
     pmax: float
+    particles: int
     box_size: int
     angpix: float
 
     @property
     def best_resolution_angst(self) -> float:
         """Resolution of the best class that has particles."""
-        return min(each.resolution_angst for each in self.classes if each.fraction > 0)
+        filled = (each.resolution_angst for each in self.classes if each.fraction > 0)
+        return min(filled, default=math.inf)
 
 
 def read(path: Path) -> dict[str, DataFrame]:
@@ -83,7 +89,7 @@ def read(path: Path) -> dict[str, DataFrame]:
     import starfile
 
     try:
-        return dict(starfile.read(path, always_dict=True, parse_as_string=["rlnMicrographName"]))
+        return dict(starfile.read(path, always_dict=True, parse_as_string=NAMES))
     except FileNotFoundError:
         raise InputError(f"{path}: missing; did the step before it finish?") from None
     except (OSError, ValueError, IndexError, KeyError) as error:
@@ -105,6 +111,7 @@ def read_model(path: Path) -> Model:
             classes=tuple(_classes(tables["model_classes"])),
             log_likelihood=float(general["rlnLogLikelihood"]),
             pmax=float(general["rlnAveragePmax"]),
+            particles=_particles(tables["model_groups"]),
             box_size=int(general["rlnOriginalImageSize"]),
             angpix=float(general["rlnPixelSize"]),
         )
@@ -112,12 +119,47 @@ def read_model(path: Path) -> Model:
         raise InputError(f"{path}: has no {error.args[0]}; is it a model STAR file?") from error
 
 
-def _row(table: Any) -> Mapping[str, Any]:  # noqa: ANN401 (starfile gives a table or a mapping)
+def read_averages(path: Path) -> tuple[ClassStatistics, ...]:
+    """Read the class averages that a selection kept; they are numbered anew.
+
+    Raises
+    ------
+    InputError
+        When the file is missing, unreadable or holds no class averages.
+    """
+    table: Any = next(iter(read(path).values()), {})
+    try:
+        return tuple(_classes(table))
+    except KeyError as error:
+        raise InputError(f"{path}: has no {error.args[0]}; is it from a selection?") from error
+
+
+def read_particles(path: Path) -> DataFrame:
+    """Read the particles of a data STAR file.
+
+    Raises
+    ------
+    InputError
+        When the file is missing, unreadable or holds no particles.
+    """
+    try:
+        particles: DataFrame = read(path)["particles"]
+    except KeyError:
+        raise InputError(f"{path}: has no table of particles; is it from RELION 3.1?") from None
+    return particles
+
+
+def _row(table: Any) -> Mapping[str, Any]:
     row: Mapping[str, Any] = table if isinstance(table, Mapping) else table.iloc[0]
     return row
 
 
-def _classes(table: Any) -> list[ClassStatistics]:  # noqa: ANN401 (as above)
+def _particles(table: Any) -> int:
+    counts = table["rlnGroupNrParticles"]
+    return int(counts.sum() if hasattr(counts, "sum") else counts)
+
+
+def _classes(table: Any) -> list[ClassStatistics]:
     rows = [table] if isinstance(table, Mapping) else table.to_dict("records")
     return [
         ClassStatistics(

@@ -82,6 +82,7 @@ class InitialModel:
     reference_absolute_greyscale: bool
     reference_ctf_corrected: bool
     starts: Annotated[int, Range(ge=1, le=20)]
+    scoring_resolution: Positive
     classes: Count
     in_c1: Auto | bool
     flatten_solvent: bool
