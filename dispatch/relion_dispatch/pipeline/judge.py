@@ -10,14 +10,13 @@ import argparse
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 from relion_dispatch.errors import DispatchError, InputError
 from relion_dispatch.pipeline import evidence, selection, tables, verdict
 from relion_dispatch.pipeline.selection import Limits
-from relion_dispatch.pipeline.verdict import Evidence, Thresholds, Verdict
-
-FSC_LIMIT = 0.143
+from relion_dispatch.pipeline.verdict import FSC_LIMIT, Evidence, Thresholds, Verdict
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,13 +39,16 @@ class Fsc:
     def resolution_angst(self) -> float:
         """Where the corrected FSC falls below 0.143, linearly between shells.
 
-        RELION's own figure is that of the last whole shell above, which jumps in small boxes.
+        RELION's own figure is that of the last whole shell above, which jumps in small boxes. A
+        curve that is below from the start has the resolution of its first shell, the box.
         """
-        pairs = list(zip(self.inverse_angst, self.corrected, strict=True))
-        for (k0, c0), (k1, c1) in zip(pairs[1:], pairs[2:], strict=False):
+        shells = list(zip(self.inverse_angst, self.corrected, strict=True))[1:]
+        if shells[0][1] < FSC_LIMIT:
+            return 1 / shells[0][0]
+        for (k0, c0), (k1, c1) in pairwise(shells):
             if c1 < FSC_LIMIT:
-                return 1 / (k0 + (c0 - FSC_LIMIT) / (c0 - c1) * (k1 - k0)) if c0 > c1 else 1 / k0
-        return 1 / self.inverse_angst[-1]
+                return 1 / (k0 + (c0 - FSC_LIMIT) / (c0 - c1) * (k1 - k0))
+        return 1 / shells[-1][0]
 
 
 def read_fsc(path: Path) -> Fsc:
@@ -100,7 +102,7 @@ def judge(args: argparse.Namespace, limits: Thresholds) -> Verdict:
 def _share(args: argparse.Namespace, limits: Thresholds) -> tuple[Evidence, ...]:
     if args.kept is None or args.of is None:
         return ()
-    kept, total = (len(tables.read(path)["particles"]) for path in (args.kept, args.of))
+    kept, total = (len(tables.read_particles(path)) for path in (args.kept, args.of))
     return (verdict.share(kept, total, limits),)
 
 

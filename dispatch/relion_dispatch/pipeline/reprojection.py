@@ -1,7 +1,10 @@
-"""Does a map look, from all sides, like the 2D class averages of its particles?
+"""Whether a map looks, from all sides, like the 2D class averages of its particles.
 
 2D classification knows nothing of the map, so this is evidence from outside: a wrong map has views
 that no particle shows, and lacks some that they do. It is what a person checks by eye.
+
+Size does not matter: detail, mask and search grow with the particle, and the search is fine enough
+that a right map without symmetry matches as well as a symmetric one, which has fewer views.
 """
 
 from __future__ import annotations
@@ -24,14 +27,20 @@ Array = NDArray[np.float64]
 
 #: Å; coarser than any initial model, fine enough to tell a wrong one.
 RESOLUTION_ANGST = 25.0
-STEP_DEG = 12.0
+#: Resolved widths across a particle at most, so that larger particles are compared more coarsely.
+MAX_DETAILS = 5.6
+STEP_DEG = 8.0
 #: Pixels per resolution: a little more than Nyquist's two, for interpolation.
 SAMPLING = 2.6
 #: Å; soft edge of the circular mask.
 EDGE_ANGST = 12.0
 #: px, at the coarse sampling; class averages are not perfectly centred.
-MAX_SHIFT = 2
+SHIFTS = np.arange(-1.5, 2.0, 0.5)
 BUTTERWORTH_ORDER = 10
+#: Filter values below this are zero.
+LEAST_WEIGHT = 0.01
+#: Keeps empty images from divisions by zero.
+TINY = 1e-30
 FULL_SPHERE_DEG2 = 4 * math.pi * (180 / math.pi) ** 2
 BOX_TOLERANCE = 0.02
 
@@ -102,16 +111,82 @@ def _averages(classes: Sequence[ClassStatistics]) -> tuple[Array, float]:
     for each in classes:
         number, _, stack = each.image.rpartition("@")
         if stack not in stacks:
-            stacks[stack] = _read(Path(stack))
+            images_, angpix = _read(Path(stack))
+            stacks[stack] = images_.reshape(-1, *images_.shape[-2:]), angpix
         images.append(stacks[stack][0][int(number or 1) - 1])
     return np.array(images), stacks[stack][1]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Comparison:
+    """How images are compared, for one size of box and particle.
+
+    Attributes
+    ----------
+    mask
+        Soft circle, shape (n, n).
+    rings
+        Ring of each Fourier pixel, shape (n, n).
+    weight
+        Low-pass filter without the mean, shape (n, n).
+    kept
+        Indices of the Fourier pixels that count: half of them say all of a real image.
+    shifts
+        Phase factors of all shifts, shape (shifts, kept).
+    """
+
+    mask: Array
+    rings: NDArray[np.int_]
+    weight: Array
+    kept: NDArray[np.intp]
+    shifts: NDArray[np.complex128]
+
+    @classmethod
+    def of(cls, n: int, box_angst: float, diameter_angst: float) -> Comparison:
+        """Prepare a comparison of images of n pixels."""
+        y, x = np.meshgrid(*[np.fft.fftfreq(n) * n] * 2, indexing="ij")
+        radius = np.hypot(y, x)
+        detail = radius / box_angst * resolution(diameter_angst)
+        weight = 1 / (1 + detail**BUTTERWORTH_ORDER)
+        weight[0, 0] = 0
+        half = ((x > 0) | ((x == 0) & (y > 0))) & (np.maximum(abs(x), abs(y)) < n / 2)
+        kept = np.flatnonzero(half & (weight >= LEAST_WEIGHT))
+        dy, dx = (grid.ravel()[:, None] for grid in np.meshgrid(SHIFTS, SHIFTS))
+        turns = (dy * y.ravel()[kept] + dx * x.ravel()[kept]) / n
+        return cls(
+            mask=_soft_circle(n, box_angst / n, diameter_angst),
+            rings=np.rint(radius).astype(int),
+            weight=weight,
+            kept=kept,
+            shifts=np.exp(-2j * np.pi * turns),
+        )
+
+    def spectra(self, images: Array) -> NDArray[np.complex128]:
+        """Transform images to coefficients of like radial amplitudes and norm 1; (images, kept)."""
+        transforms = np.fft.fft2(images * self.mask)
+        power = (np.abs(transforms) ** 2).mean(axis=0)
+        mean = np.bincount(self.rings.ravel(), power.ravel()) / np.bincount(self.rings.ravel())
+        # The fourth root of the power is the square root of the amplitude.
+        transforms *= np.maximum(mean, TINY)[self.rings] ** -0.25 * self.weight
+        spectra = transforms.reshape(len(images), -1)[:, self.kept]
+        norms = np.sqrt((np.abs(spectra) ** 2).sum(axis=1, keepdims=True))
+        return np.asarray(spectra / np.maximum(norms, TINY))
+
+    def shifted(self, spectra: NDArray[np.complex128]) -> NDArray[np.complex128]:
+        """Apply all shifts to all spectra; (images × shifts, kept)."""
+        return (spectra[:, None] * self.shifts).reshape(-1, len(self.kept))
+
+
+def resolution(diameter_angst: float) -> float:
+    """Resolution in Å at which particles of a size are compared."""
+    return max(RESOLUTION_ANGST, diameter_angst / MAX_DETAILS)
 
 
 def agreement(volume: Array, averages: Array, box_angst: float, diameter_angst: float) -> Array:
     """Correlate each class average with its best projection, over all views, turns and shifts.
 
-    Both are reduced to :data:`RESOLUTION_ANGST`, masked, and given the same flattened (square
-    root) radial amplitudes, so that neither sharpening nor contrast matters.
+    Both are reduced to :func:`resolution`, masked, and given the same flattened (square root)
+    radial amplitudes, so that neither sharpening nor contrast matters.
 
     Parameters
     ----------
@@ -125,35 +200,22 @@ def agreement(volume: Array, averages: Array, box_angst: float, diameter_angst: 
     Returns
     -------
     Array
-        Shape (classes,), at most 1.
+        Shape (classes,), at most 1; NaN for a volume with NaN.
     """
-    n = 2 * math.ceil(SAMPLING * box_angst / RESOLUTION_ANGST / 2)
+    n = 2 * math.ceil(SAMPLING * box_angst / resolution(diameter_angst) / 2)
     n = min(n, volume.shape[0], averages.shape[-1])
-    mask = _soft_circle(n, box_angst / n, diameter_angst)
-    rings, weight = _rings(n, box_angst)
-    views = np.fft.fft2(_projections(_reduce(volume, n)) * mask)
-    views *= (_flatten(views, rings) * weight)[None]
-    views /= np.sqrt((np.abs(views) ** 2).sum((1, 2), keepdims=True))
-    return np.array(
-        [_best(average * mask, views, rings, weight) for average in _reduce2(averages, n)]
-    )
+    how = Comparison.of(n, box_angst, diameter_angst)
+    views = _as_real(how.spectra(_projections(_crop(volume, n, axes=(0, 1, 2)))))
+    found = []
+    for average in _crop(averages, n, axes=(1, 2)):
+        turned = _as_real(how.shifted(how.spectra(_turns(average * how.mask))))
+        found.append((views @ turned.T).max())
+    return np.array(found, dtype=np.float64)
 
 
-def _best(
-    average: Array, views: NDArray[np.complex128], rings: NDArray[np.int_], weight: Array
-) -> float:
-    from scipy.ndimage import rotate
-
-    n = average.shape[0]
-    near = np.r_[0 : MAX_SHIFT + 1, -MAX_SHIFT:0]
-    best = -1.0
-    for angle in np.arange(0, 360, STEP_DEG):
-        turned = np.fft.fft2(rotate(average, angle, reshape=False, order=1))
-        turned *= _flatten(turned[None], rings) * weight
-        turned /= np.sqrt((np.abs(turned) ** 2).sum())
-        shifted = np.fft.ifft2(views.conj() * turned).real * n * n
-        best = max(best, float(shifted[:, near][:, :, near].max()))
-    return best
+def _as_real(spectra: NDArray[np.complex128]) -> NDArray[np.float32]:
+    # The real part of a complex product is the product of real vectors of twice the length.
+    return np.concatenate([spectra.real, spectra.imag], axis=1).astype(np.float32)
 
 
 def directions() -> Array:
@@ -164,25 +226,45 @@ def directions() -> Array:
     return np.stack([rot, np.degrees(np.arccos(1 - 2 * index / count))], axis=1)
 
 
+def project(volume: Array, turns: Array) -> Array:
+    """Project a volume along the last axis after each of several turns.
+
+    Parameters
+    ----------
+    volume
+        Shape (n, n, n).
+    turns
+        Rotation matrices in the order of the volume's axes, shape (views, 3, 3).
+
+    Returns
+    -------
+    Array
+        Shape (views, n, n).
+    """
+    return np.array([_rotated(volume, turn).sum(axis=2) for turn in turns])
+
+
 def _projections(volume: Array) -> Array:
-    from scipy.ndimage import affine_transform
     from scipy.spatial.transform import Rotation
 
-    centre = np.full(3, volume.shape[0] // 2)
-    views = []
-    for rot, tilt in directions():
-        turn = Rotation.from_euler("ZYZ", [rot, tilt, 0], degrees=True).as_matrix()
-        turned = affine_transform(volume, turn, offset=centre - turn @ centre, order=1)
-        views.append(turned.sum(axis=0))
-    return np.array(views)
+    rot, tilt = directions().T
+    angles = np.stack([rot, tilt, np.zeros_like(rot)], axis=1)
+    # The second rotation tilts the last axis, along which is projected, away from itself.
+    return project(volume, Rotation.from_euler("ZYZ", angles, degrees=True).as_matrix())
 
 
-def _reduce(volume: Array, n: int) -> Array:
-    return _crop(volume, n, axes=(0, 1, 2))
+def _turns(image: Array) -> Array:
+    angles = np.radians(np.arange(0, 360, STEP_DEG))
+    turns = [np.array([[np.cos(a), -np.sin(a)], [np.sin(a), np.cos(a)]]) for a in angles]
+    return np.array([_rotated(image, turn) for turn in turns])
 
 
-def _reduce2(images: Array, n: int) -> Array:
-    return _crop(images, n, axes=(1, 2))
+def _rotated(data: Array, turn: Array) -> Array:
+    """Rotate an image or a volume about its centre as RELION counts it, pixel n // 2."""
+    from scipy.ndimage import affine_transform
+
+    centre = np.full(data.ndim, data.shape[0] // 2)
+    return np.asarray(affine_transform(data, turn, offset=centre - turn @ centre, order=1))
 
 
 def _crop(data: Array, n: int, axes: tuple[int, ...]) -> Array:
@@ -198,21 +280,5 @@ def _crop(data: Array, n: int, axes: tuple[int, ...]) -> Array:
 def _soft_circle(n: int, angpix: float, diameter_angst: float) -> Array:
     axis = (np.arange(n) - n // 2) * angpix
     radius = np.hypot(axis[:, None], axis[None])
-    return np.clip((diameter_angst / 2 + EDGE_ANGST / 2 - radius) / EDGE_ANGST, 0, 1)
-
-
-def _rings(n: int, box_angst: float) -> tuple[NDArray[np.int_], Array]:
-    """Give each Fourier pixel's ring, and the low-pass filter (Butterworth, without the mean)."""
-    axis = np.fft.fftfreq(n) * n
-    radius = np.hypot(axis[:, None], axis[None])
-    weight = 1 / (1 + (radius / box_angst * RESOLUTION_ANGST) ** BUTTERWORTH_ORDER)
-    weight[0, 0] = 0
-    return np.rint(radius).astype(int), weight
-
-
-def _flatten(transforms: NDArray[np.complex128], rings: NDArray[np.int_]) -> Array:
-    """Factor that turns the mean radial amplitude into its square root."""
-    power = (np.abs(transforms) ** 2).mean(axis=0)
-    mean = np.bincount(rings.ravel(), power.ravel()) / np.bincount(rings.ravel())
-    # The fourth root of the power is the square root of the amplitude.
-    return np.asarray((np.maximum(mean, 1e-30) ** -0.25)[rings])
+    edge = (diameter_angst / 2 + EDGE_ANGST / 2 - radius) / EDGE_ANGST
+    return np.asarray(np.clip(edge, 0, 1))

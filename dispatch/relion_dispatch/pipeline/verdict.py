@@ -80,13 +80,22 @@ class Verdict:
 class Thresholds:
     """Where doubt begins and where the pipeline stops; ``verdict`` in ``config.yaml``."""
 
-    doubt_agreement: float = 0.86
-    stop_agreement: float = 0.84
+    doubt_agreement: float = 0.89
+    stop_agreement: float = 0.87
     doubt_share: float = 0.3
     doubt_pmax: float = 0.05
     max_resolution: float | None = None
     stop: bool = True
 
+
+#: Where an FSC curve of half maps says that their resolution ends.
+FSC_LIMIT = 0.143
+#: FSC beyond that end that is no noise any more.
+MAX_RISE = 0.5
+#: FSC at that end that the mask alone may make.
+MAX_LEAK = 0.3
+#: How much worse than the step before a map may be.
+MAX_LOSS = 1.1
 
 #: True of every verdict: a mirrored map explains the same images just as well.
 HAND = "the hand: images cannot tell a map from its mirror image"
@@ -102,7 +111,7 @@ def resolution(angst: float, before: float | None, thresholds: Thresholds) -> Ev
     if before is None:
         text = f"the map reaches {angst:.1f} Å; there is no earlier step to compare with"
         return Evidence(name=name, value=angst, level=Level.FINE, text=text)
-    worse = angst > 1.1 * before
+    worse = angst > MAX_LOSS * before
     text = f"the map reaches {angst:.1f} Å, {'worse than' if worse else 'after'} {before:.1f} Å"
     return Evidence(
         name=name, value=angst, level=Level.DOUBTFUL if worse else Level.FINE, text=text + " before"
@@ -111,11 +120,12 @@ def resolution(angst: float, before: float | None, thresholds: Thresholds) -> Ev
 
 def agreement(worst_tenth: float, thresholds: Thresholds) -> Evidence:
     """Judge how well the map's projections match the 2D class averages."""
-    level = Level.FINE
-    if worst_tenth < thresholds.doubt_agreement:
+    # Not a number, as of a map without any, is no agreement.
+    level = Level.STOP
+    if worst_tenth >= thresholds.stop_agreement:
         level = Level.DOUBTFUL
-    if worst_tenth < thresholds.stop_agreement:
-        level = Level.STOP
+    if worst_tenth >= thresholds.doubt_agreement:
+        level = Level.FINE
     sentence = {
         Level.FINE: "the map's projections match the 2D class averages",
         Level.DOUBTFUL: "the map's projections match some 2D class averages poorly",
@@ -128,7 +138,7 @@ def agreement(worst_tenth: float, thresholds: Thresholds) -> Evidence:
 
 def pmax(value: float, thresholds: Thresholds) -> Evidence:
     """Judge the mean largest orientation probability; near 0 nothing is aligned."""
-    low = value < thresholds.doubt_pmax
+    low = not value >= thresholds.doubt_pmax
     text = f"average Pmax {value:.2f}" + (": orientations are hardly determined" if low else "")
     return Evidence(
         name="Pmax", value=value, level=Level.DOUBTFUL if low else Level.FINE, text=text
@@ -180,29 +190,31 @@ def fsc_shape(curve: Sequence[float], randomised: Sequence[float]) -> tuple[Evid
     randomised
         Masked FSC of maps with randomised phases, per shell.
     """
-    crossing = next((i for i, c in enumerate(curve) if i and c < 0.143), len(curve))
-    tail = curve[crossing:]
-    rise = max(tail, default=0.0)
-    evidence = [
-        Evidence(
-            name="FSC beyond the resolution",
-            value=rise,
-            level=Level.DOUBTFUL if rise > 0.5 else Level.FINE,
-            text="the FSC rises again beyond the resolution: duplicates, or an artefact of the mask"
-            if rise > 0.5
-            else f"the FSC stays below {max(rise, 0.143):.2f} beyond the resolution",
-        )
-    ]
+    crossing = next((i for i, c in enumerate(curve) if i and c < FSC_LIMIT), len(curve))
     if crossing == len(curve):
-        text = "the FSC never falls below 0.143: the pixel size limits the resolution, or"
-        text += " the half maps are not independent"
-        evidence.append(Evidence(name="FSC", value=1.0, level=Level.DOUBTFUL, text=text))
-    leak = max(randomised[crossing : crossing + 1] or [0.0])
-    tight = leak > 0.3
+        text = (
+            f"the FSC never falls below {FSC_LIMIT}: the pixel size limits the resolution, or the"
+            " half maps are not independent"
+        )
+        return (Evidence(name="FSC", value=1.0, level=Level.DOUBTFUL, text=text),)
+    return _fsc_beyond(max(curve[crossing:])), _fsc_of_mask(randomised[crossing])
+
+
+def _fsc_beyond(rise: float) -> Evidence:
+    name = "FSC beyond the resolution"
+    if rise > MAX_RISE:
+        text = "the FSC rises again beyond the resolution: duplicates, or an artefact of the mask"
+        return Evidence(name=name, value=rise, level=Level.DOUBTFUL, text=text)
+    text = f"the FSC stays below {max(rise, FSC_LIMIT):.2f} beyond the resolution"
+    return Evidence(name=name, value=rise, level=Level.FINE, text=text)
+
+
+def _fsc_of_mask(leak: float) -> Evidence:
+    tight = leak > MAX_LEAK
     text = f"the mask itself adds {leak:.2f} to the FSC at the resolution"
     text += ": it is too tight or too sharp" if tight else ""
     level = Level.DOUBTFUL if tight else Level.FINE
-    return (*evidence, Evidence(name="FSC of the mask", value=leak, level=level, text=text))
+    return Evidence(name="FSC of the mask", value=leak, level=level, text=text)
 
 
 def settle(verdict: Verdict, path: Path, thresholds: Thresholds) -> None:
