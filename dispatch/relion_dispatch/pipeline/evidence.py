@@ -7,8 +7,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 
 from relion_dispatch.errors import InputError
-from relion_dispatch.pipeline import selection, tables, verdict
-from relion_dispatch.pipeline.selection import Limits
+from relion_dispatch.pipeline import tables, verdict
 from relion_dispatch.pipeline.tables import ClassStatistics
 from relion_dispatch.pipeline.verdict import Evidence, Thresholds
 
@@ -38,9 +37,7 @@ def against_2d(
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments that :func:`from_arguments` and :func:`thresholds` read."""
-    parser.add_argument("--class2d_model", type=Path, help="model STAR of the 2D classification")
-    parser.add_argument("--min_fraction", type=float, default=0.0, help="of a 2D class")
-    parser.add_argument("--resolution_factor", type=float, default=1.5, help="of a 2D class")
+    parser.add_argument("--class_averages", type=Path, help="STAR file of the chosen 2D classes")
     parser.add_argument("--particle_diameter", type=float, required=True, help="Å")
     parser.add_argument("--doubt_agreement", type=float)
     parser.add_argument("--stop_agreement", type=float)
@@ -52,12 +49,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def from_arguments(args: argparse.Namespace) -> Against2D:
-    """Choose the 2D classes as the selection before the 3D steps chose them."""
-    if args.class2d_model is None:
-        return Against2D(classes=(), diameter_angst=args.particle_diameter)
-    limits = Limits(min_fraction=args.min_fraction, resolution_factor=args.resolution_factor)
-    judged = selection.judge(tables.read_model(args.class2d_model).classes, limits)
-    chosen = tuple(each.statistics for each in judged if each.kept)
+    """Read the 2D classes that the 3D steps began with."""
+    file = args.class_averages
+    chosen = tables.read_averages(file) if file is not None else ()
     return Against2D(classes=chosen, diameter_angst=args.particle_diameter)
 
 

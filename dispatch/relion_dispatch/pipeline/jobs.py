@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 #: Resources that a rule may have, by Snakemake's and its executors' names.
 RESOURCES = ("tasks", "nodes", "cpus_per_task", "gpu", "mem_mb", "runtime", "slurm_partition")
 PROFILE_OPTION = "--profile"
+LEAST_OPTION = "--prof"  # the shortest that no other option begins with
 
 
 def profile_in_use(argv: Sequence[str], environ: Mapping[str, str], *, remote: bool = False) -> str:
@@ -42,13 +43,24 @@ def profile_in_use(argv: Sequence[str], environ: Mapping[str, str], *, remote: b
     str
         A profile's name or path; ``local`` when Snakemake was started without one.
     """
-    for word, value in zip(argv, [*argv[1:], ""], strict=True):
-        if word == PROFILE_OPTION and value:
-            return value
-        if word.startswith(f"{PROFILE_OPTION}="):
-            return word.partition("=")[2]
     inherited = environ.get("RELION_DISPATCH_PROFILE") if remote else None
-    return environ.get("SNAKEMAKE_PROFILE") or inherited or "local"
+    given = _given_profile(argv) or environ.get("SNAKEMAKE_PROFILE") or inherited
+    if not given or given == "none":
+        return "local"
+    # Snakemake takes the profile's own file as well; the cluster file is beside it.
+    return os.path.dirname(given) or "." if given.endswith((".yaml", ".yml")) else given
+
+
+def _given_profile(argv: Sequence[str]) -> str | None:
+    """Find the last profile on a command line, as Snakemake's parser does, abbreviations too."""
+    given = None
+    for word, following in zip(argv, [*argv[1:], ""], strict=True):
+        if word == "--":
+            break
+        name, equals, value = word.partition("=")
+        if len(name) >= len(LEAST_OPTION) and PROFILE_OPTION.startswith(name):
+            given = value if equals else following
+    return given
 
 
 def python_command(module: str, *words: str) -> str:
@@ -56,6 +68,27 @@ def python_command(module: str, *words: str) -> str:
     from shlex import join
 
     return join([sys.executable, "-m", f"relion_dispatch.pipeline.{module}", *words])
+
+
+def portable(command: str) -> str:
+    """Name this Python and the programs beside it without their folder.
+
+    Where the package is installed changes no result, so a move of it makes no step run again.
+    """
+    folder = os.path.dirname(sys.executable)
+    return command.replace(f"{folder}/", "") if folder else command
+
+
+def tracked(command: str) -> dict[str, Callable[..., str]]:
+    """Give the parameters of a rule whose only command runs a module of this package.
+
+    As in :attr:`StepJob.params`, ``science`` is what makes a rerun when it changes, and
+    ``command`` is what runs.
+    """
+    return {
+        "science": lambda wildcards: portable(command),
+        "command": lambda wildcards, output: command,
+    }
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -166,7 +199,7 @@ class StepJob:
         says how they run. ``relion`` and ``job`` take ``output``, by which Snakemake knows that
         they follow from something else and compares neither with the last run.
         """
-        science = without_running_options(self.commands)
+        science = [portable(line) for line in without_running_options(self.commands)]
         return {
             "science": lambda wildcards: list(science),
             "relion": lambda wildcards, output: list(self.lines),

@@ -159,16 +159,17 @@ def _averages(judged: Sequence[Judged]) -> DataFrame:
 
 
 def write_star(data: dict[str, Any], path: Path) -> None:
-    """Write STAR tables atomically."""
+    """Write STAR tables atomically; a table that is a mapping has one row without a loop."""
     import starfile
 
     path.parent.mkdir(parents=True, exist_ok=True)
     draft = path.with_name(f".{path.name}")
-    starfile.write(data, draft, overwrite=True)
+    # As many digits as RELION writes at most; the library's own default loses small numbers.
+    starfile.write(data, draft, overwrite=True, float_format="%.12g")
     draft.replace(path)
 
 
-def write_nodes(out: Path, nodes: Any) -> None:  # noqa: ANN401 (pairs of file name and node type)
+def write_nodes(out: Path, nodes: Any) -> None:
     """Write ``RELION_OUTPUT_NODES.star``, by which the GUI finds a job's results."""
     rows = "".join(f"{out.as_posix()}/{name} {kind}\n" for name, kind in nodes)
     head = "# version 30001\n\ndata_output_nodes\n\nloop_\n"

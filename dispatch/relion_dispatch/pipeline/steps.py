@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-import json
 import shlex
 import sys
-from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from relion_dispatch.pipeline import commands, settings, versions
-from relion_dispatch.pipeline.jobs import Planner, StepJob, python_command
+from relion_dispatch.pipeline.jobs import Planner, StepJob, python_command, tracked
 from relion_dispatch.pipeline.layout import Layout
 from relion_dispatch.pipeline.paths import Paths
 
+#: Steps on particles in the box in which they are extracted first.
+CLASSIFICATION = ("class2d", "initial_model", "class3d")
+#: Steps on particles at full size, if they are extracted again.
+REFINEMENT = ("refine3d", "mask", "postprocess", "ctf_refinement", "polishing", "local_resolution")
 #: What stays in a job's directory when it starts again: the window's own files and the logs.
 KEPT = ("run.out", "run.err", "run_submit.script*", "job.star", "job_pipeline.star", "note.txt")
 
@@ -54,9 +57,27 @@ class Project(Paths):
             planner=Planner(profile_name=profile, sizing=checked.sizing),
         )
 
-    def job(self, step: str, lines: tuple[str, ...], round_: int = 0, **more: Any) -> StepJob:
-        """Make the job of a step from its command lines."""
-        out = more.pop("out", None) or self.layout.dir(step, round=round_)
+    def job(
+        self,
+        step: str,
+        lines: tuple[str, ...],
+        round_: int = 0,
+        *,
+        out: str = "",
+        concurrent: int = 1,
+    ) -> StepJob:
+        """Make the job of a step from its command lines.
+
+        Parameters
+        ----------
+        step, lines, round_
+            Name of the step, its commands, and the round it belongs to.
+        out
+            Its directory; empty: the step's only one.
+        concurrent
+            How many jobs like this can run side by side.
+        """
+        out = out or self.layout.dir(step, round=round_)
         return StepJob(
             step=step,
             out=out,
@@ -64,21 +85,13 @@ class Project(Paths):
             first=start_clean(out),
             planner=self.planner,
             data=self._data(step),
-            **more,
+            concurrent=concurrent,
         )
 
     def _data(self, step: str) -> dict[str, Any]:
-        box, small = self.settings.sample.box_size, commands.small_box_size(self.settings)
-        if box is None or not self.settings.optics.pixel_size:
-            return {}
-        full = step not in ("class2d", "initial_model", "class3d") or not self.extracts_again
-        angpix = commands.micrograph_pixel_size(self.settings)
-        return {"box": box if full else small, "angpix": angpix if full else angpix * box / small}
-
-    @property
-    def config_text(self) -> str:
-        """The effective configuration as JSON, without what changes no result."""
-        return json.dumps(_plain(self.settings), sort_keys=True)
+        first = step in CLASSIFICATION or (step in REFINEMENT and not self.extracts_again)
+        known = self.extracted_box if first else self.full_box
+        return dict(zip(("box", "angpix"), known, strict=True)) if known else {}
 
     def select(self, step: str, root: str, *words: str) -> str:
         """Write the command that selects classes of a classification."""
@@ -89,12 +102,12 @@ class Project(Paths):
             "--max_resolution": getattr(limits, "max_resolution", None),
             "--min_particles": getattr(limits, "min_particles", None),
         }
-        given = [word for name, value in values.items() if value is not None for word in (name, str(value))]
+        given = {name: value for name, value in values.items() if value is not None}
         return python_command(
             "selection",
             *("--model", f"{root}_model.star", "--data", f"{root}_data.star"),
             *("--o", self.layout.dir(step), "--relion", str(self.version.major)),
-            *given,
+            *(word for name, value in given.items() for word in (name, str(value))),
             *words,
         )
 
@@ -102,7 +115,8 @@ class Project(Paths):
         """Write the command that ranks the starts."""
         each = [("--start", self.start_map(s), self.start_model(s)) for s in self.starts]
         words = [word for start in each for word in start]
-        return python_command("starts", *words, "--o", self.layout.dir("rank_starts"), *self._judging())
+        out = self.layout.dir("rank_starts")
+        return python_command("starts", *words, "--o", out, *self._judging())
 
     def judge(self, step: str, **paths: str | None) -> str:
         """Write the command that judges a step's map; ``paths`` are its options."""
@@ -111,11 +125,7 @@ class Project(Paths):
 
     def _judging(self) -> list[str]:
         words = ["--particle_diameter", str(self.settings.sample.particle_diameter)]
-        if self.settings.class2d.enabled:
-            limits = self.settings.select2d
-            words += ["--class2d_model", f"{self.class2d_last}_model.star"]
-            words += ["--min_fraction", str(limits.min_fraction)]
-            words += ["--resolution_factor", str(limits.resolution_factor)]
+        words += ["--class_averages", self.class_averages] if self.class_averages else []
         for name, value in vars(self.settings.verdict).items():
             if name == "stop":
                 words += [] if value else ["--go_on"]
@@ -123,21 +133,33 @@ class Project(Paths):
                 words += [f"--{name}", str(value)]
         return words
 
-    def scale_reference(self) -> str:
-        """Write the command that scales the chosen map to the full box.
+    def scale_own_reference(self) -> str:
+        """Write the command that brings the user's map to the extracted particles' box.
 
-        RELION 3.1 refuses a reference of another pixel size or box.
+        Its box in the new pixels is a whole number only nearly, so that its pixel size would be,
+        too; at the resolution of a reference that makes no difference, but RELION before 5.0
+        refuses a reference of another pixel size or box.
         """
-        box, small = self.settings.sample.box_size or 0, commands.small_box_size(self.settings)
-        angpix = commands.micrograph_pixel_size(self.settings)
-        words = {
-            "--i": self.chosen_map,
-            "--o": self.path("reextraction", "reference.mrc"),
-            "--angpix": f"{angpix * box / small:.8g}",
-            "--rescale_angpix": f"{angpix:.8g}",
-            "--new_box": str(box),
-        }
-        return "`which relion_image_handler` " + shlex.join(w for pair in words.items() for w in pair)
+        box, angpix = self.extracted_box or (0, 0.0)
+        return _image_handler(
+            i=self.settings.initial_model.reference or "",
+            o=self.model,
+            rescale_angpix=f"{angpix:.8g}",
+            new_box=str(box),
+            force_header_angpix=f"{angpix:.8g}",
+        )
+
+    def scale_reference(self) -> str:
+        """Write the command that scales the chosen map to the full box."""
+        box, angpix = self.full_box or (0, 0.0)
+        _, small_angpix = self.extracted_box or (0, 0.0)
+        return _image_handler(
+            i=self.chosen_map,
+            o=self.path("reextraction", "reference.mrc"),
+            angpix=f"{small_angpix:.8g}",
+            rescale_angpix=f"{angpix:.8g}",
+            new_box=str(box),
+        )
 
     @property
     def builtin_ctf(self) -> str:
@@ -219,19 +241,19 @@ class Project(Paths):
         )
         return self.job("postprocess", lines, round_)
 
-    def judge_refinement(self, round_: int) -> str:
-        """Write the command that judges a refinement."""
-        kept, of = self.refined("run_data.star", round_), self.chosen_2d
-        return self.judge(
+    def judge_refinement(self, round_: int) -> dict[str, Callable[..., str]]:
+        """Give the parameters of the rule that judges a refinement."""
+        command = self.judge(
             f"refine3d round {round_}" if round_ else "refine3d",
             model=self.refined("run_model.star", round_),
             map=self.refined("run_class001.mrc", round_),
             postprocess=self.path("postprocess", "postprocess.star", round_),
-            kept=kept,
-            of=of,
+            kept=self.refined("run_data.star", round_),
+            of=self.chosen_2d,
             before=self.verdict_before(round_),
             o=self.refined("verdict.json", round_),
         )
+        return tracked(command)
 
     def ctf_refinement(self, round_: int) -> StepJob:
         """Make a round's CTF refinement."""
@@ -279,7 +301,6 @@ class Project(Paths):
         return self.job("local_resolution", lines, last)
 
 
-def _plain(block: Any) -> Any:
-    if hasattr(block, "__dataclass_fields__"):
-        return {field.name: _plain(getattr(block, field.name)) for field in fields(block)}
-    return dict(block) if isinstance(block, Mapping) else block
+def _image_handler(**options: str) -> str:
+    words = [word for name, value in options.items() for word in (f"--{name}", value)]
+    return f"`which relion_image_handler` {shlex.join(words)}"
