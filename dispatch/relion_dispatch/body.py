@@ -123,10 +123,10 @@ def _start(script: Script) -> str:
     )
     return (
         "set +u -eo pipefail\n"
-        f"mkdir -p {' '.join(folders)}\n"
+        + _EXIT.format(job=job, exit_file=exit_file)
+        + f"mkdir -p {' '.join(folders)}\n"
         f"rm -f {job}RELION_JOB_EXIT_* {exit_file}\n"
         f"exec >>{quote(script.outfile)} 2>>{quote(script.errfile)}\n"
-        + _EXIT.format(job=job, exit_file=exit_file)
     )
 
 

@@ -116,6 +116,8 @@ def _most_workers(need: Need, room: Room, nodes: int, asked: bool) -> int:
     usual = need.workers_per_gpu or room.workers_per_gpu
     if nodes > 1:
         return usual
+    if "workers_per_gpu" in need.wished:
+        return usual
     by_user = asked or ("nthread" in need.wished and need.nthread == 1)
     return max(usual, room.max_workers_per_gpu) if by_user else usual
 

@@ -1,9 +1,6 @@
 #!/bin/bash
 # shellcheck disable=SC2006,SC2046,SC2086 # RELION and its users write their commands
 set +u -eo pipefail
-mkdir -p ManualPick/job004
-rm -f ManualPick/job004/RELION_JOB_EXIT_* ManualPick/job004/run.exit
-exec >>ManualPick/job004/run.out 2>>ManualPick/job004/run.err
 relion_dispatch_exit() {
   local code=$? command=$BASH_COMMAND job=ManualPick/job004/ exit_file=ManualPick/job004/run.exit reason=failed
   trap - EXIT
@@ -30,6 +27,9 @@ relion_dispatch_exit() {
 trap relion_dispatch_exit EXIT
 trap 'exit 130' INT
 trap 'exit 143' TERM
+mkdir -p ManualPick/job004
+rm -f ManualPick/job004/RELION_JOB_EXIT_* ManualPick/job004/run.exit
+exec >>ManualPick/job004/run.out 2>>ManualPick/job004/run.err
 export RELION_SHELL=bash OMP_NUM_THREADS=1 OMPI_MCA_hwloc_base_binding_policy=none OMPI_MCA_rmaps_base_oversubscribe=1 OMPI_MCA_mpi_yield_when_idle=1 OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1 OMPI_MCA_btl_vader_single_copy_mechanism=none
 programs="relion_manualpick"
 for program in $programs; do

@@ -10,9 +10,6 @@
 #SBATCH --cpus-per-task=1
 #SBATCH --mem=15500M
 set +u -eo pipefail
-mkdir -p Refine3D/job013
-rm -f Refine3D/job013/RELION_JOB_EXIT_* Refine3D/job013/run.exit
-exec >>Refine3D/job013/run.out 2>>Refine3D/job013/run.err
 relion_dispatch_exit() {
   local code=$? command=$BASH_COMMAND job=Refine3D/job013/ exit_file=Refine3D/job013/run.exit reason=failed
   trap - EXIT
@@ -39,6 +36,9 @@ relion_dispatch_exit() {
 trap relion_dispatch_exit EXIT
 trap 'exit 130' INT
 trap 'exit 143' TERM
+mkdir -p Refine3D/job013
+rm -f Refine3D/job013/RELION_JOB_EXIT_* Refine3D/job013/run.exit
+exec >>Refine3D/job013/run.out 2>>Refine3D/job013/run.err
 export RELION_SHELL=bash OMP_NUM_THREADS=1 OMPI_MCA_hwloc_base_binding_policy=none OMPI_MCA_rmaps_base_oversubscribe=1 OMPI_MCA_mpi_yield_when_idle=1 OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1 OMPI_MCA_btl_vader_single_copy_mechanism=none
 programs="relion_refine_mpi"
 for program in $programs; do

@@ -11,9 +11,6 @@
 #SBATCH --cpus-per-task=1
 #SBATCH --mem=8400M
 set +u -eo pipefail
-mkdir -p Extract/job006
-rm -f Extract/job006/RELION_JOB_EXIT_* Extract/job006/run.exit
-exec >>Extract/job006/run.out 2>>Extract/job006/run.err
 relion_dispatch_exit() {
   local code=$? command=$BASH_COMMAND job=Extract/job006/ exit_file=Extract/job006/run.exit reason=failed
   trap - EXIT
@@ -40,6 +37,9 @@ relion_dispatch_exit() {
 trap relion_dispatch_exit EXIT
 trap 'exit 130' INT
 trap 'exit 143' TERM
+mkdir -p Extract/job006
+rm -f Extract/job006/RELION_JOB_EXIT_* Extract/job006/run.exit
+exec >>Extract/job006/run.out 2>>Extract/job006/run.err
 export RELION_SHELL=bash OMP_NUM_THREADS=1 OMPI_MCA_hwloc_base_binding_policy=none
 # shellcheck source=/dev/null
 type module >/dev/null 2>&1 || . /etc/profile.d/modules.sh 2>/dev/null ||

@@ -12,9 +12,6 @@
 #SBATCH --mem=2300M
 #SBATCH --gres=gpu:2
 set +u -eo pipefail
-mkdir -p InitialModel/job011
-rm -f InitialModel/job011/RELION_JOB_EXIT_* InitialModel/job011/run.exit
-exec >>InitialModel/job011/run.out 2>>InitialModel/job011/run.err
 relion_dispatch_exit() {
   local code=$? command=$BASH_COMMAND job=InitialModel/job011/ exit_file=InitialModel/job011/run.exit reason=failed
   trap - EXIT
@@ -41,6 +38,9 @@ relion_dispatch_exit() {
 trap relion_dispatch_exit EXIT
 trap 'exit 130' INT
 trap 'exit 143' TERM
+mkdir -p InitialModel/job011
+rm -f InitialModel/job011/RELION_JOB_EXIT_* InitialModel/job011/run.exit
+exec >>InitialModel/job011/run.out 2>>InitialModel/job011/run.err
 export RELION_SHELL=bash OMP_NUM_THREADS=1 OMPI_MCA_hwloc_base_binding_policy=none
 # shellcheck source=/dev/null
 type module >/dev/null 2>&1 || . /etc/profile.d/modules.sh 2>/dev/null ||

@@ -12,9 +12,6 @@
 #SBATCH --mem=13900M
 #SBATCH --gres=gpu:2
 set +u -eo pipefail
-mkdir -p MotionCorr/job002
-rm -f MotionCorr/job002/RELION_JOB_EXIT_* MotionCorr/job002/run.exit
-exec >>MotionCorr/job002/run.out 2>>MotionCorr/job002/run.err
 relion_dispatch_exit() {
   local code=$? command=$BASH_COMMAND job=MotionCorr/job002/ exit_file=MotionCorr/job002/run.exit reason=failed
   trap - EXIT
@@ -41,6 +38,9 @@ relion_dispatch_exit() {
 trap relion_dispatch_exit EXIT
 trap 'exit 130' INT
 trap 'exit 143' TERM
+mkdir -p MotionCorr/job002
+rm -f MotionCorr/job002/RELION_JOB_EXIT_* MotionCorr/job002/run.exit
+exec >>MotionCorr/job002/run.out 2>>MotionCorr/job002/run.err
 export RELION_SHELL=bash OMP_NUM_THREADS=1 OMPI_MCA_hwloc_base_binding_policy=none
 # shellcheck source=/dev/null
 type module >/dev/null 2>&1 || . /etc/profile.d/modules.sh 2>/dev/null ||

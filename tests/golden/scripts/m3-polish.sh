@@ -11,9 +11,6 @@
 #SBATCH --cpus-per-task=2
 #SBATCH --mem=170900M
 set +u -eo pipefail
-mkdir -p Polish/job020
-rm -f Polish/job020/RELION_JOB_EXIT_* Polish/job020/run.exit
-exec >>Polish/job020/run.out 2>>Polish/job020/run.err
 relion_dispatch_exit() {
   local code=$? command=$BASH_COMMAND job=Polish/job020/ exit_file=Polish/job020/run.exit reason=failed
   trap - EXIT
@@ -40,6 +37,9 @@ relion_dispatch_exit() {
 trap relion_dispatch_exit EXIT
 trap 'exit 130' INT
 trap 'exit 143' TERM
+mkdir -p Polish/job020
+rm -f Polish/job020/RELION_JOB_EXIT_* Polish/job020/run.exit
+exec >>Polish/job020/run.out 2>>Polish/job020/run.err
 export RELION_SHELL=bash OMP_NUM_THREADS=1 OMPI_MCA_hwloc_base_binding_policy=none
 # shellcheck source=/dev/null
 type module >/dev/null 2>&1 || . /etc/profile.d/modules.sh 2>/dev/null ||

@@ -13,9 +13,6 @@
 #SBATCH --mem=25900M
 #SBATCH --gres=gpu:2
 set +u -eo pipefail
-mkdir -p Class3D/job012
-rm -f Class3D/job012/RELION_JOB_EXIT_* Class3D/job012/run.exit
-exec >>Class3D/job012/run.out 2>>Class3D/job012/run.err
 relion_dispatch_exit() {
   local code=$? command=$BASH_COMMAND job=Class3D/job012/ exit_file=Class3D/job012/run.exit reason=failed
   trap - EXIT
@@ -42,6 +39,9 @@ relion_dispatch_exit() {
 trap relion_dispatch_exit EXIT
 trap 'exit 130' INT
 trap 'exit 143' TERM
+mkdir -p Class3D/job012
+rm -f Class3D/job012/RELION_JOB_EXIT_* Class3D/job012/run.exit
+exec >>Class3D/job012/run.out 2>>Class3D/job012/run.err
 export RELION_SHELL=bash OMP_NUM_THREADS=1 OMPI_MCA_hwloc_base_binding_policy=none
 # shellcheck source=/dev/null
 type module >/dev/null 2>&1 || . /etc/profile.d/modules.sh 2>/dev/null ||

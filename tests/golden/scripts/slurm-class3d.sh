@@ -12,9 +12,6 @@
 #SBATCH --mem=48800M
 #SBATCH --gres=gpu:4
 set +u -eo pipefail
-mkdir -p Class3D/job012
-rm -f Class3D/job012/RELION_JOB_EXIT_* Class3D/job012/run.exit
-exec >>Class3D/job012/run.out 2>>Class3D/job012/run.err
 relion_dispatch_exit() {
   local code=$? command=$BASH_COMMAND job=Class3D/job012/ exit_file=Class3D/job012/run.exit reason=failed
   trap - EXIT
@@ -41,6 +38,9 @@ relion_dispatch_exit() {
 trap relion_dispatch_exit EXIT
 trap 'exit 130' INT
 trap 'exit 143' TERM
+mkdir -p Class3D/job012
+rm -f Class3D/job012/RELION_JOB_EXIT_* Class3D/job012/run.exit
+exec >>Class3D/job012/run.out 2>>Class3D/job012/run.err
 export RELION_SHELL=bash OMP_NUM_THREADS=1 OMPI_MCA_hwloc_base_binding_policy=none
 echo "relion-dispatch: class3d on $(hostname), $(date '+%F %T'), 17 ranks of 1 threads, 4 GPUs a node, 48800 MB a node"
 nvidia-smi -L 2>/dev/null || echo "GPUs: ${CUDA_VISIBLE_DEVICES:-none}"
