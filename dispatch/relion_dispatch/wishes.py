@@ -89,7 +89,7 @@ def collect(resolved: Resolved, command: Command, overrides: Mapping[str, object
     if "nodes" in wished and "nproc" not in wished:
         parameters.pop("nproc", None)
     elif "nproc" not in wished:
-        parameters["hoped_nproc"] = launched_ranks(command)
+        parameters["hoped_nproc"] = launched_ranks(command) or parameters.get("hoped_nproc")
     if (command.value("j") or "").startswith("$") and "nthread" not in wished:
         # The threads are those of the allocation, whose default is one core for each rank.
         parameters["nthread"] = 1
