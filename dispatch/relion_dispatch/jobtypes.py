@@ -58,7 +58,9 @@ class JobType:
     max_ranks_per
         Most ranks for each of the data's items, e.g. `{n_frames: 2}`.
     memory
-        The model of host memory, see the sizing module.
+        The model of host memory: refine, motioncorr, polish, ctfrefine, extract, volume, flat.
+    time
+        The model of time: refine, movies, micrographs, unknown.
     relion_remove_parameter
         Options taken off the command line.
     relion_add_parameter
@@ -89,6 +91,7 @@ class JobType:
     gpu_option: str | None = None
     max_ranks_per: Mapping[str, float] | None = None
     memory: str | None = None
+    time: str | None = None
     relion_remove_parameter: tuple[str, ...] = ()
     relion_add_parameter: Mapping[str, str] = field(default_factory=dict)
     job_parameters: Mapping[str, object] = field(default_factory=dict)
@@ -107,7 +110,7 @@ class Resolved:
         The type, and its ancestors with itself, base first.
     types
         The entries of the chain, base first.
-    relion_job, ranks, threads, gpu, needs_gpu, gpu_option, max_ranks_per, memory, adjust
+    relion_job, ranks, threads, gpu, needs_gpu, gpu_option, max_ranks_per, memory, time, adjust
         As in `JobType`, from the nearest that says so.
     parameters
         The chain's ``job_parameters`` laid over each other.
@@ -126,6 +129,7 @@ class Resolved:
     gpu_option: str
     max_ranks_per: Mapping[str, float]
     memory: str
+    time: str
     adjust: tuple[float, ...] | None
     parameters: Mapping[str, object]
     locked: frozenset[str]
@@ -220,6 +224,7 @@ def resolve(job_types: Mapping[str, JobType], name: str) -> Resolved:
         gpu_option=_nearest(types, "gpu_option", "gpu"),
         max_ranks_per=_nearest(types, "max_ranks_per", {}),
         memory=_nearest(types, "memory", "flat"),
+        time=_nearest(types, "time", "unknown"),
         adjust=_nearest(types, "adjust_GPU_nproc_to_mem", None),
         parameters=parameters,
         locked=frozenset(name for each in types for name in each.locked),

@@ -27,7 +27,7 @@ BASE_MB = 150
 
 @dataclass(frozen=True, kw_only=True)
 class Problem:
-    """What of a command and its data decides about memory.
+    """What of a command and its data decides about memory and time.
 
     Attributes
     ----------
@@ -40,7 +40,9 @@ class Problem:
     dimensions
         2 or 3: of the references.
     n_frames, movie_shape
-        Frames of a movie, and its height and width in pixels.
+        Frames of a movie, and its width and height in pixels.
+    n_particles, n_micrographs, iterations
+        How much there is to do; no matter for memory.
     free_gpu_memory_mb
         Device memory that RELION is told to leave free, in MiB.
     """
@@ -51,6 +53,9 @@ class Problem:
     dimensions: int = 3
     n_frames: int | None = None
     movie_shape: tuple[int, int] | None = None
+    n_particles: int | None = None
+    n_micrographs: int | None = None
+    iterations: int | None = None
     free_gpu_memory_mb: int = 0
 
 

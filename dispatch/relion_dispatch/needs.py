@@ -19,8 +19,8 @@ class Need:
         How the program runs, as in a job type.
     problem
         What decides about memory.
-    memory
-        Name of the model of host memory.
+    memory, time
+        Names of the models of host memory and of time.
     max_ranks, max_threads
         More ranks, or more threads of a rank, have nothing to do.
     nproc, nthread, ngpu, nodes
@@ -49,6 +49,7 @@ class Need:
     needs_gpu: bool = False
     problem: Problem = field(default_factory=Problem)
     memory: str = "flat"
+    time: str = "unknown"
     max_ranks: int | None = None
     max_threads: int | None = None
     nproc: int | None = None

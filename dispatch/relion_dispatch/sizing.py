@@ -22,6 +22,7 @@ from dataclasses import replace
 
 from relion_dispatch.cluster import Cluster, Partition
 from relion_dispatch.cpu_layouts import cpu_layout
+from relion_dispatch.duration import minutes
 from relion_dispatch.errors import DoesNotFitError
 from relion_dispatch.gpu_layouts import gpu_layout
 from relion_dispatch.memory import gpu_mem_mb
@@ -123,8 +124,8 @@ def _fit(need: Need, room: Room, cluster: Cluster) -> Size:
     mem_mb = need.mem_mb or _node_memory(need, room, found)
     if mem_mb > room.mem_mb and not room.local:
         raise Unfit(f"it needs {mem_mb} MB of memory on a node, which has {room.mem_mb} MB to give")
-    runtime_min = _runtime(need, room.partition, cluster)
-    notes = (*found.notes, *_memory_notes(need, room, found, mem_mb))
+    runtime_min, time_notes = _runtime(need, room.partition, cluster, found)
+    notes = (*found.notes, *_memory_notes(need, room, found, mem_mb), *time_notes)
     mem_mb = min(mem_mb, room.mem_mb)
     return replace(found, mem_mb=mem_mb, runtime_min=runtime_min, notes=notes)
 
@@ -144,16 +145,32 @@ def _memory_notes(need: Need, room: Room, found: Size, mem_mb: int) -> Iterator[
         yield f"This machine has only {room.mem_mb} MB to give: it may become slow, or not suffice."
 
 
-def _runtime(need: Need, partition: Partition, cluster: Cluster) -> int | None:
-    """Time limit in minutes, doubled at each attempt."""
+def _runtime(
+    need: Need, partition: Partition, cluster: Cluster, found: Size
+) -> tuple[int | None, tuple[str, ...]]:
+    """Time limit in minutes, doubled at each attempt, and what it comes from."""
     limit = partition.max_runtime_min
-    wanted = need.runtime_min or cluster.default_runtime_min or limit
+    if limit is not None and "runtime" in need.wished and (need.runtime_min or 0) > limit:
+        raise Unfit(f"{need.runtime_min} minutes were asked for, its limit is {limit}")
+    wanted, notes = need.runtime_min, tuple[str, ...]()
     if wanted is None:
-        return None
-    if limit is not None and "runtime" in need.wished and wanted > limit:
-        raise Unfit(f"{wanted} minutes were asked for, its limit is {limit}")
+        wanted, notes = _estimated(need, partition, cluster, found)
+    if wanted is None:
+        return limit, notes
     grown: int = wanted * 2 ** (need.attempt - 1)
-    return min(grown, limit) if limit else grown
+    return (min(grown, limit) if limit else grown), notes
+
+
+def _estimated(
+    need: Need, partition: Partition, cluster: Cluster, found: Size
+) -> tuple[int | None, tuple[str, ...]]:
+    """The profile's usual limit, or more where the data ask for it."""
+    usual = cluster.default_runtime_min
+    speed = found.gpus_per_node * found.nodes * partition.gpu_speed
+    estimate = minutes(need.time, need.problem, speed, found.ntasks * found.cpus_per_task)
+    if usual is None or estimate is None or estimate <= usual:
+        return usual, ()
+    return estimate, (f"It may take up to {estimate} minutes, by a rough estimate.",)
 
 
 def _price(each: Size, partition: Partition) -> tuple[float, float]:

@@ -120,6 +120,7 @@ def need(
         needs_gpu=resolved.needs_gpu,
         problem=problem(command, data, resolved.relion_job),
         memory=resolved.memory,
+        time=resolved.time,
         max_ranks=max_ranks(resolved, data, asked),
         max_threads=asked.number("max_nthread"),
         nproc=asked.number("nproc"),
@@ -173,6 +174,9 @@ def problem(command: Command, data: DataFacts, relion_job: Sequence[str] = ()) -
         dimensions=data.reference_dimensions or (2 if flat else 3),
         n_frames=data.n_frames,
         movie_shape=data.movie_shape,
+        n_particles=data.n_particles,
+        n_micrographs=data.n_micrographs,
+        iterations=int(_float(command.value("iter")) or 0) or None,
         free_gpu_memory_mb=int(_float(command.value("free_gpu_memory")) or 0),
     )
 

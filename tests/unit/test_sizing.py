@@ -9,7 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from relion_dispatch.cluster import Cluster, Partition, Scheduler
+from relion_dispatch.duration import minutes
 from relion_dispatch.errors import DoesNotFitError
+from relion_dispatch.jobtypes import Ranks
 from relion_dispatch.memory import GpuModel, Problem, gpu_bytes, gpu_mem_mb, host_mem_mb
 from relion_dispatch.needs import Need, Size
 from relion_dispatch.sizing import size
@@ -103,9 +105,12 @@ def test_no_limit_of_a_partition_is_ever_broken(need: Need) -> None:
         assert found.gpu_map is None
 
 
-@given(need=needs.filter(lambda need: need.gpu == "shared" and need.ranks in ("workers", "halves")))
+@given(need=needs, ranks=st.sampled_from(["workers", "halves"]))
 @settings(max_examples=200)
-def test_every_gpu_gets_the_same_workers_and_none_more_than_it_holds(need: Need) -> None:
+def test_every_gpu_gets_the_same_workers_and_none_more_than_it_holds(
+    need: Need, ranks: Ranks
+) -> None:
+    need = replace(need, gpu="shared", ranks=ranks)
     try:
         found = size(need, CLUSTER)
     except DoesNotFitError:
@@ -263,3 +268,35 @@ def test_this_machine_is_never_refused_for_want_of_memory() -> None:
 
 def shape(found: Size) -> tuple[int, int]:
     return found.ntasks, found.cpus_per_task
+
+
+def test_time_grows_with_the_data_and_never_below_the_usual() -> None:
+    partitions = {"gpu": replace(GPU, max_runtime_min=10_080)}
+    cluster = replace(CLUSTER, partitions=partitions, default_runtime_min=60)
+    small, large = (
+        size(
+            replace(REFINE, time="refine", problem=Problem(box=360, n_particles=n, iterations=25)),
+            cluster,
+        )
+        for n in (100, 1_000_000)
+    )
+
+    assert small.runtime_min == 60
+    assert 1000 < (large.runtime_min or 0) < 5000
+    assert any("by a rough estimate" in note for note in large.notes)
+
+
+def test_more_power_takes_less_time() -> None:
+    problem = Problem(box=360, n_particles=105_000, classes=6, iterations=25)
+    times = [minutes("refine", problem, speed, 10) or 0 for speed in (4, 2, 1, 0)]
+
+    assert times == sorted(times)
+    assert times[1] == pytest.approx(3 * 510, rel=0.05)  # the benchmark on two P100
+    assert minutes("refine", Problem(box=360), 1, 1) is None
+
+
+def test_movies_take_a_minute_or_two_on_a_core() -> None:
+    movies = Problem(n_micrographs=36, n_frames=40, movie_shape=(3838, 3710))
+
+    assert 3 <= (minutes("movies", movies, 0, 36) or 0) <= 6
+    assert minutes("micrographs", Problem(n_micrographs=720), 0, 36) == 31

@@ -5,7 +5,7 @@
 #SBATCH --error=Extract/job006/run.err
 #SBATCH --open-mode=append
 #SBATCH --partition=comp
-#SBATCH --time=01:00:00
+#SBATCH --time=04:11:00
 #SBATCH --nodes=1
 #SBATCH --ntasks=12
 #SBATCH --cpus-per-task=1

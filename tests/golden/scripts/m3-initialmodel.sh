@@ -5,7 +5,7 @@
 #SBATCH --error=InitialModel/job011/run.err
 #SBATCH --open-mode=append
 #SBATCH --partition=m3h
-#SBATCH --time=01:00:00
+#SBATCH --time=16:24:00
 #SBATCH --nodes=1
 #SBATCH --ntasks=1
 #SBATCH --cpus-per-task=8

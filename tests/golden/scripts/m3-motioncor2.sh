@@ -5,7 +5,7 @@
 #SBATCH --error=MotionCorr/job002/run.err
 #SBATCH --open-mode=append
 #SBATCH --partition=m3h
-#SBATCH --time=01:00:00
+#SBATCH --time=04:28:00
 #SBATCH --nodes=1
 #SBATCH --ntasks=2
 #SBATCH --cpus-per-task=1

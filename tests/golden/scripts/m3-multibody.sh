@@ -5,7 +5,7 @@
 #SBATCH --error=MultiBody/job014/run.err
 #SBATCH --open-mode=append
 #SBATCH --partition=m3h
-#SBATCH --time=01:00:00
+#SBATCH --time=08:13:00
 #SBATCH --nodes=1
 #SBATCH --ntasks=9
 #SBATCH --cpus-per-task=2

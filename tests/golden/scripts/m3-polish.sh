@@ -5,7 +5,7 @@
 #SBATCH --error=Polish/job020/run.err
 #SBATCH --open-mode=append
 #SBATCH --partition=comp
-#SBATCH --time=01:00:00
+#SBATCH --time=03:58:00
 #SBATCH --nodes=1
 #SBATCH --ntasks=18
 #SBATCH --cpus-per-task=2

@@ -5,7 +5,7 @@
 #SBATCH --error=Class3D/job012/run.err
 #SBATCH --open-mode=append
 #SBATCH --partition=m3h
-#SBATCH --time=01:00:00
+#SBATCH --time=10:56:00
 #SBATCH --nodes=3
 #SBATCH --ntasks=25
 #SBATCH --ntasks-per-node=9
