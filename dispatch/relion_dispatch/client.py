@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from relion_dispatch import processes, schedulers
+from relion_dispatch import processes, scheduler_calls
 from relion_dispatch.errors import SchedulerError
 from relion_dispatch.reports import Report
 from relion_dispatch.schedulers import Definition
@@ -57,7 +57,7 @@ class Client:
         SchedulerError
             When the scheduler refuses the job.
         """
-        argv = schedulers.submit_argv(self.definition, command, str(script), name)
+        argv = scheduler_calls.submit_argv(self.definition, command, str(script), name)
         on_stdin = self.definition.script_on_stdin
         done = processes.run(
             argv,
@@ -70,9 +70,9 @@ class Client:
         )
         said = (done.stderr.strip() or done.stdout.strip())[-2000:]
         if done.returncode != 0:
-            kind = BusyError if schedulers.is_busy(self.definition, said) else SchedulerError
+            kind = BusyError if scheduler_calls.is_busy(self.definition, said) else SchedulerError
             raise kind(f"'{argv[0]}' (exit code {done.returncode}) says: {said}")
-        job_id = schedulers.parse_job_id(self.definition, done.stdout)
+        job_id = scheduler_calls.parse_job_id(self.definition, done.stdout)
         if job_id is None:
             raise BusyError(f"'{argv[0]}' gave no job id; it says: {said}")
         return job_id
@@ -123,7 +123,7 @@ class Client:
 
     def _ask(self, command: Sequence[str], job_ids: Sequence[str]) -> dict[str, Report]:
         reports: dict[str, Report] = {}
-        for argv in schedulers.queries(self.definition, command, job_ids, self._user):
+        for argv in scheduler_calls.queries(self.definition, command, job_ids, self._user):
             limit = self.definition.time_limit_s
             done = processes.run(argv, timeout_s=limit, error=SchedulerError, shielded=True)
             # Some commands fail when one of many jobs is unknown to them, and report the others.
@@ -131,7 +131,7 @@ class Client:
             if done.returncode != 0 and not unknown_jobs:
                 said = done.stderr.strip() or done.stdout.strip()
                 raise SchedulerError(f"'{argv[0]}' (exit code {done.returncode}) says: {said}")
-            reports |= schedulers.read(self.definition, done.stdout)
+            reports |= scheduler_calls.read(self.definition, done.stdout)
         return _by_given_ids(reports, job_ids)
 
 

@@ -1,35 +1,30 @@
 """The head of a run: hands scripts to the scheduler, keeps the ledger, watches, and cancels.
 
 It knows nothing of workflows: `snakemake_executor_plugin_relion_dispatch` turns Snakemake's jobs
-into submissions, and this module's verdicts into reports. Submissions happen in threads, so that
-a slow scheduler holds nothing up and Ctrl-C never cuts one short.
+into submissions, and this module's verdicts into reports.
 """
 
 from __future__ import annotations
 
-import contextlib
 import threading
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from relion_dispatch import recovery, schedulers
-from relion_dispatch.client import BusyError, Client
-from relion_dispatch.errors import DispatchError, SchedulerError
+from relion_dispatch import recovery, scheduler_calls
+from relion_dispatch.client import Client
 from relion_dispatch.headlock import HeadLock
 from relion_dispatch.ledger import Entry, Ledger, Phase, new_token
 from relion_dispatch.progress import Progress
 from relion_dispatch.reports import State
-from relion_dispatch.schedulers import Definition
+from relion_dispatch.schedulers import Definition, check_programs
+from relion_dispatch.submitter import Submission, Submitter
 from relion_dispatch.watch import Pace, Verdict, Watch, Watched
 
 #: The folder in a project for ledger, lock and the files of plain jobs.
 FOLDER = Path(".relion_dispatch")
 
-_SUBMITTING_THREADS = 4
-_LONGEST_RETRY_S = 60.0
 _SIGHTED_JOBS = 50
 
 
@@ -41,31 +36,6 @@ class Limits:
     most_poll_s: float = 15.0
     patience_s: float = 120.0
     submissions_per_s: float = 0.0  # as fast as it goes
-
-
-@dataclass(frozen=True, kw_only=True)
-class Submission:
-    """A script on its way to the scheduler.
-
-    Attributes
-    ----------
-    entry
-        Its place in the ledger.
-    command
-        The submit command.
-    script
-        The script.
-    taken
-        Told the entry with its id, once the scheduler has it.
-    refused
-        Told why not, when the scheduler will not have it.
-    """
-
-    entry: Entry
-    command: Sequence[str]
-    script: Path
-    taken: Callable[[Entry], None]
-    refused: Callable[[str], None]
 
 
 class Head:
@@ -91,7 +61,7 @@ class Head:
     def __init__(
         self, definition: Definition, folder: Path, limits: Limits, say: Callable[[str], None]
     ) -> None:
-        schedulers.check_programs(definition)
+        check_programs(definition)
         folder.mkdir(parents=True, exist_ok=True)
         self._definition = definition
         self._say = say
@@ -100,12 +70,8 @@ class Head:
         self._client = Client(definition, hold=(self._lock.fd,))
         self._watch = Watch(self._client, patience_s=limits.patience_s)
         self.pace = Pace(limits.least_poll_s, limits.most_poll_s)
-        self._gate = _Gate(limits.submissions_per_s)
-        self._pool = ThreadPoolExecutor(_SUBMITTING_THREADS, thread_name_prefix="submit")
-        self._stopping = threading.Event()
+        self._submitter = Submitter(self._client, self._ledger, limits.submissions_per_s, say)
         self._mutex = threading.Lock()
-        self._intended: dict[str, Entry] = {}  # not handed on yet
-        self._begun: dict[str, Entry] = {}  # handed to the submit command, id not known yet
         self._taken: dict[str, Entry] = {}  # in the scheduler's hands
         self._progress = Progress(say)
         self._sighted: set[str] = set()
@@ -154,7 +120,7 @@ class Head:
         return Entry(
             key=key,
             token=token,
-            name=schedulers.job_name(self._definition, label, token),
+            name=scheduler_calls.job_name(self._definition, label, token),
             fingerprint=fingerprint,
             exit_file=exit_file,
             time=time.time(),
@@ -162,19 +128,22 @@ class Head:
 
     def intend(self, entries: Sequence[Entry]) -> None:
         """Note submissions to come, on disk; their exit files must not exist any more."""
-        self._ledger.intend(entries)
-        with self._mutex:
-            self._intended.update({entry.token: entry for entry in entries})
+        self._submitter.intend(entries)
 
     def withdraw(self, entry: Entry) -> None:
         """Note that an intended submission will not happen."""
-        self._ledger.note(entry, Phase.REFUSED)
-        with self._mutex:
-            self._intended.pop(entry.token, None)
+        self._submitter.withdraw(entry)
 
     def submit(self, submission: Submission) -> None:
         """Hand a script to the scheduler soon, in a thread of its own."""
-        self._pool.submit(self._submit, submission)
+
+        def taken(entry: Entry) -> None:
+            with self._mutex:
+                self._taken[entry.token] = entry
+            self.pace.happened()
+            submission.taken(entry)
+
+        self._submitter.submit(replace(submission, taken=taken))
 
     def poll(self, entries: Sequence[Entry]) -> dict[str, Verdict]:
         """Return the verdicts, by token, on those that have ended."""
@@ -231,16 +200,15 @@ class Head:
         SchedulerError
             When the scheduler gives no answer; the jobs then go on, and the next head finds them.
         """
-        self.stop()
+        hanging = self._submitter.stop()
+        found = self._client.find([entry.name for entry in hanging])
         with self._mutex:
-            begun, taken = list(self._begun.values()), list(self._taken.values())
-        if begun:
-            found = self._client.find([entry.name for entry in begun])
-            taken += [
-                self._ledger.note(entry, Phase.SUBMITTED, found[entry.name].job_id)
-                for entry in begun
-                if entry.name in found
-            ]
+            taken = list(self._taken.values())
+        taken += [
+            self._ledger.note(entry, Phase.SUBMITTED, found[entry.name].job_id)
+            for entry in hanging
+            if entry.name in found
+        ]
         if taken:
             self._say(f"cancelling {len(taken)} jobs")
             self._client.cancel([entry.job_id for entry in taken])
@@ -249,12 +217,7 @@ class Head:
 
     def stop(self) -> None:
         """Submit nothing more; returns when nothing is on its way any longer."""
-        self._stopping.set()
-        self._pool.shutdown(wait=True, cancel_futures=True)
-        with self._mutex:
-            never, self._intended = list(self._intended.values()), {}
-        for entry in never:
-            self._ledger.note(entry, Phase.REFUSED)
+        self._submitter.stop()
 
     def close(self) -> None:
         """Give the project free for another head; jobs at the scheduler go on."""
@@ -264,50 +227,6 @@ class Head:
             self._ledger.close()
             self._lock.release()
 
-    def _submit(self, submission: Submission) -> None:
-        entry = submission.entry
-        if not self._gate.passed(self._stopping):
-            return
-        with self._mutex:
-            self._begun[entry.token] = self._intended.pop(entry.token, entry)
-        try:
-            job_id = self._submit_until_taken(submission)
-        except DispatchError as error:
-            self._ledger.note(entry, Phase.REFUSED)
-            with self._mutex:
-                del self._begun[entry.token]
-            submission.refused(str(error))
-            return
-        if job_id is None:
-            return
-        entry = self._ledger.note(entry, Phase.SUBMITTED, job_id)
-        with self._mutex:
-            del self._begun[entry.token]
-            self._taken[entry.token] = entry
-        self.pace.happened()
-        submission.taken(entry)
-
-    def _submit_until_taken(self, submission: Submission) -> str | None:
-        """Return the id; None when the head stops before the scheduler has said anything."""
-        name = submission.entry.name
-        wait_s = 1.0
-        while True:
-            try:
-                return self._client.submit(submission.command, submission.script, name)
-            except BusyError as error:
-                self._say(f"submitting {name} again in {wait_s:g} s: {error}")
-            found = None
-            while (
-                found is None
-            ):  # it may have been taken all the same: no second try before an answer
-                if self._stopping.wait(wait_s):
-                    return None
-                wait_s = min(2 * wait_s, _LONGEST_RETRY_S)
-                with contextlib.suppress(SchedulerError):
-                    found = self._client.find([name])
-            if found:
-                return found[name].job_id
-
     def _mention_trouble(self) -> None:
         """Say that the scheduler is silent, and every five minutes that it still is."""
         if not self._watch.trouble:
@@ -315,20 +234,3 @@ class Head:
         elif time.monotonic() - self._troubled_since > 300:
             self._troubled_since = time.monotonic()
             self._say(f"no word on the jobs, asking on: {self._watch.trouble}")
-
-
-class _Gate:
-    """Lets submissions through one after the other, no faster than allowed."""
-
-    def __init__(self, per_s: float) -> None:
-        self._gap_s = 1 / per_s if per_s > 0 else 0.0
-        self._next = 0.0
-        self._mutex = threading.Lock()
-
-    def passed(self, stopping: threading.Event) -> bool:
-        """Wait for one's turn; False when there is none any more."""
-        with self._mutex:
-            now = time.monotonic()
-            turn = max(now, self._next)
-            self._next = turn + self._gap_s
-        return not stopping.wait(turn - now)

@@ -106,6 +106,8 @@ class Executor(RemoteExecutor):  # type: ignore[misc] # no types there
     _bridge: "Optional[Bridge]" = None
 
     def __post_init__(self) -> None:
+        if not len(self.dag):  # nothing to be done; Snakemake never shuts us down then
+            return
         from snakemake_executor_plugin_relion_dispatch.bridge import Bridge
 
         try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 import shlex
 import sys
@@ -14,11 +15,13 @@ from snakemake_interface_executor_plugins.executors.base import SubmittedJobInfo
 from relion_dispatch import atomic, failures
 from relion_dispatch.engine import plan as make_plan
 from relion_dispatch.errors import DispatchError, InputError
-from relion_dispatch.head import FOLDER, Head, Limits, Submission
+from relion_dispatch.head import FOLDER, Head, Limits
 from relion_dispatch.profiles import VARIABLE, load_profile
 from relion_dispatch.reports import State
 from relion_dispatch.schedulers import definition_for
-from snakemake_executor_plugin_relion_dispatch import jobs as snakemake_jobs
+from relion_dispatch.submitter import Submission
+from snakemake_executor_plugin_relion_dispatch import identity
+from snakemake_executor_plugin_relion_dispatch.jobs import describe
 
 if TYPE_CHECKING:
     from relion_dispatch.ledger import Entry
@@ -59,6 +62,8 @@ class Bridge:
             _limits(self._settings),
             executor.logger.info,
         )
+        # Snakemake does not shut executors down after every kind of error.
+        atexit.register(self.head.close)
 
     def run(self, jobs: Sequence[Any]) -> None:
         """Submit jobs, or take up those that an earlier run has submitted."""
@@ -99,7 +104,7 @@ class Bridge:
 
     def _described(self, job: Any) -> Work | None:
         try:
-            return snakemake_jobs.describe(job, self._executor)
+            return describe(job, self._executor)
         except DispatchError as error:
             self._refused(job, str(error))
             return None
@@ -109,8 +114,8 @@ class Bridge:
         entry = self.head.earlier(
             work.key,
             work.fingerprint,
-            complete=snakemake_jobs.is_complete(work.job),
-            marked=snakemake_jobs.marker(work.job),
+            complete=identity.is_complete(work.job),
+            marked=identity.marker(work.job),
         )
         if entry is None:
             return False

@@ -10,7 +10,7 @@ import pytest
 
 from tests.cluster import slurm_cluster
 from tests.cluster.project import Project, queue, wait_until
-from tests.cluster.slurm_cluster import Cluster
+from tests.cluster.slurm_conf import Cluster
 
 
 @pytest.fixture(scope="session")

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.cluster import slurm_cluster
-from tests.cluster.slurm_cluster import Cluster
+from tests.cluster.slurm_conf import Cluster
 
 pytestmark = pytest.mark.slurm
 
@@ -74,7 +74,8 @@ def test_nothing_is_left_when_the_owner_dies(tmp_path: Path, how: signal.Signals
         pytest.skip(reason)
     owner = (
         "import os, pathlib, subprocess, time\n"
-        "from tests.cluster.slurm_cluster import Cluster, running\n"
+        "from tests.cluster.slurm_cluster import running\n"
+        "from tests.cluster.slurm_conf import Cluster\n"
         f"with running(Cluster(root=pathlib.Path({str(tmp_path)!r}))) as cluster:\n"
         "    sbatch = ['sbatch', '-o', '/dev/null', '--wrap', f'sleep 1000 #{cluster.root}']\n"
         "    os.environ.update(cluster.env)\n"

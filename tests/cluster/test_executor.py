@@ -83,6 +83,7 @@ rule script:
     assert project.read("run").splitlines()[1] == str(PROFILE)
     assert project.read("script") == "ran"
     assert "Nothing to be done" in project.run().output
+    assert project.read(".relion_dispatch/lock") == ""
 
 
 def test_a_kept_script_runs_by_hand(project: Project) -> None:

@@ -14,7 +14,7 @@ import pytest
 from snakemake.settings.types import DeploymentMethod, SharedFSUsage
 
 from relion_dispatch.errors import InputError
-from snakemake_executor_plugin_relion_dispatch import jobs
+from snakemake_executor_plugin_relion_dispatch import identity, jobs
 
 
 class Named(list[Any]):
@@ -156,9 +156,9 @@ def test_options_that_no_parameter_stands_for_go_to_the_submit_command() -> None
 
 
 def test_jobs_are_told_apart_and_known_again() -> None:
-    assert jobs.identity(shell_job()) == jobs.identity(shell_job(threads=8, attempt=3))
-    assert jobs.identity(shell_job()) != jobs.identity(shell_job(wildcards_dict={"i": "4"}))
-    assert jobs.identity(shell_job()) != jobs.identity(shell_job(output=Named("other")))
+    assert identity.identity(shell_job()) == identity.identity(shell_job(threads=8, attempt=3))
+    assert identity.identity(shell_job()) != identity.identity(shell_job(wildcards_dict={"i": "4"}))
+    assert identity.identity(shell_job()) != identity.identity(shell_job(output=Named("other")))
 
 
 def test_a_fingerprint_changes_with_command_parameters_and_input(
@@ -166,18 +166,18 @@ def test_a_fingerprint_changes_with_command_parameters_and_input(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     Path("in.star").write_text("a")
-    first = jobs.fingerprint(shell_job())
-    assert jobs.fingerprint(shell_job(threads=8, resources={"mem_mb": 9})) == first
-    assert jobs.fingerprint(shell_job(non_derived_params=[["--K", 4]])) != first
+    first = identity.fingerprint(shell_job())
+    assert identity.fingerprint(shell_job(threads=8, resources={"mem_mb": 9})) == first
+    assert identity.fingerprint(shell_job(non_derived_params=[["--K", 4]])) != first
     other_rule = SimpleNamespace(**{**vars(shell_job().rule), "shellcmd": "cp {input} {output}"})
-    assert jobs.fingerprint(shell_job(rule=other_rule)) != first
+    assert identity.fingerprint(shell_job(rule=other_rule)) != first
     Path("in.star").write_text("ab")
-    assert jobs.fingerprint(shell_job()) != first
+    assert identity.fingerprint(shell_job()) != first
 
 
 def test_objects_without_a_lasting_form_do_not_change_a_fingerprint() -> None:
-    one = jobs.fingerprint(shell_job(non_derived_params=[{"x": object()}]))
-    assert jobs.fingerprint(shell_job(non_derived_params=[{"x": object()}])) == one
+    one = identity.fingerprint(shell_job(non_derived_params=[{"x": object()}]))
+    assert identity.fingerprint(shell_job(non_derived_params=[{"x": object()}])) == one
 
 
 def test_snakemake_starts_without_the_engine() -> None:

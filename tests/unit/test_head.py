@@ -13,10 +13,11 @@ import pytest
 
 from relion_dispatch import recovery
 from relion_dispatch.errors import SchedulerError
-from relion_dispatch.head import Head, Limits, Submission
+from relion_dispatch.head import Head, Limits
 from relion_dispatch.ledger import Entry, Phase
 from relion_dispatch.reports import State
 from relion_dispatch.schedulers import LSF, PBS, SGE, SLURM, Definition
+from relion_dispatch.submitter import Submission
 from relion_dispatch.watch import Verdict
 
 # Jobs are folders in $QUEUE named by their ids, with the job's name and process id inside. Each

@@ -2,9 +2,9 @@ from __future__ import annotations
 
 import pytest
 
-from relion_dispatch import schedulers
+from relion_dispatch import scheduler_calls
 from relion_dispatch.reports import State
-from relion_dispatch.schedulers import LSF, PBS, SGE, SLURM
+from relion_dispatch.schedulers import LSF, PBS, SGE, SLURM, Definition
 
 SQUEUE = """\
 11|PENDING|Priority|||refine.j1
@@ -90,8 +90,8 @@ BJOBS = """\
 """
 
 
-def states(definition: schedulers.Definition, text: str) -> dict[str, State]:
-    return {job_id: each.state for job_id, each in schedulers.read(definition, text).items()}
+def states(definition: Definition, text: str) -> dict[str, State]:
+    return {job_id: each.state for job_id, each in scheduler_calls.read(definition, text).items()}
 
 
 def test_slurms_queue() -> None:
@@ -101,7 +101,7 @@ def test_slurms_queue() -> None:
         "13": State.SUCCEEDED,
         "14": State.FAILED,
     }
-    reports = schedulers.read(SLURM, SQUEUE)
+    reports = scheduler_calls.read(SLURM, SQUEUE)
     assert reports["11"].reason == "Priority"
     assert reports["12"].reason == ""
     assert reports["12"].node == "m3h000"
@@ -110,7 +110,7 @@ def test_slurms_queue() -> None:
 
 
 def test_slurms_records() -> None:
-    reports = schedulers.read(SLURM, SACCT)
+    reports = scheduler_calls.read(SLURM, SACCT)
     assert [each.state for each in reports.values()] == [
         State.FAILED,
         State.CANCELLED,
@@ -130,7 +130,7 @@ def test_pbs() -> None:
         "24.pbs01": State.FAILED,
         "25.pbs01": State.ENDED,
     }
-    reports = schedulers.read(PBS, QSTAT_F)
+    reports = scheduler_calls.read(PBS, QSTAT_F)
     assert reports["21.pbs01"].reason.endswith("ngpus (R: 4 A: 0 T: 8)")
     assert reports["22.pbs01"].node == "gpu07"
     assert reports["24.pbs01"].exit_code == 271
@@ -142,9 +142,9 @@ def test_grid_engine() -> None:
         "32": State.PENDING,
         "33": State.PENDING,
     }
-    assert schedulers.read(SGE, QSTAT_XML)["31"].node == "node7"
+    assert scheduler_calls.read(SGE, QSTAT_XML)["31"].node == "node7"
     assert states(SGE, QACCT) == {"34": State.SUCCEEDED, "35": State.FAILED}
-    assert schedulers.read(SGE, QACCT)["35"].reason == "assumedly after job"
+    assert scheduler_calls.read(SGE, QACCT)["35"].reason == "assumedly after job"
 
 
 def test_lsf() -> None:
@@ -154,12 +154,12 @@ def test_lsf() -> None:
         "43": State.SUCCEEDED,
         "44": State.FAILED,
     }
-    assert schedulers.read(LSF, BJOBS)["44"].exit_code == 3
+    assert scheduler_calls.read(LSF, BJOBS)["44"].exit_code == 3
 
 
 @pytest.mark.parametrize("definition", [SLURM, PBS, SGE, LSF])
 @pytest.mark.parametrize("text", ["", "\n", "<", "no such thing", "|||", "Job Id: \n"])
-def test_odd_replies_are_no_success(definition: schedulers.Definition, text: str) -> None:
+def test_odd_replies_are_no_success(definition: Definition, text: str) -> None:
     assert State.SUCCEEDED not in states(definition, text).values()
 
 

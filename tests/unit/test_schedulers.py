@@ -4,12 +4,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from relion_dispatch import schedulers
+from relion_dispatch import scheduler_calls
 from relion_dispatch.cluster import Scheduler
 from relion_dispatch.errors import SchedulerError
 from relion_dispatch.ledger import new_token
 from relion_dispatch.reports import State
-from relion_dispatch.schedulers import DEFINITIONS, LSF, PBS, SGE, SLURM, definition_for
+from relion_dispatch.schedulers import DEFINITIONS, LSF, PBS, SGE, SLURM, Definition, definition_for
 
 PRINTED = {
     "slurm": [("Submitted batch job 4711\n", "4711"), ("4711;m3\n", "4711")],
@@ -20,24 +20,24 @@ PRINTED = {
 
 
 @pytest.mark.parametrize("definition", DEFINITIONS.values(), ids=DEFINITIONS)
-def test_the_job_id_is_found_below_a_sites_banner(definition: schedulers.Definition) -> None:
+def test_the_job_id_is_found_below_a_sites_banner(definition: Definition) -> None:
     for printed, job_id in PRINTED[definition.name]:
         banner = "Welcome to cluster 42, you have 17 GB left\n"
-        assert schedulers.parse_job_id(definition, banner + printed) == job_id
+        assert scheduler_calls.parse_job_id(definition, banner + printed) == job_id
 
 
 @pytest.mark.parametrize("definition", DEFINITIONS.values(), ids=DEFINITIONS)
-def test_no_job_id_is_found_in_an_error(definition: schedulers.Definition) -> None:
-    assert schedulers.parse_job_id(definition, "error: invalid partition 3 requested\n") is None
+def test_no_job_id_is_found_in_an_error(definition: Definition) -> None:
+    assert (
+        scheduler_calls.parse_job_id(definition, "error: invalid partition 3 requested\n") is None
+    )
 
 
 @pytest.mark.parametrize("definition", DEFINITIONS.values(), ids=DEFINITIONS)
 @given(label=st.text(max_size=300))
-def test_every_label_makes_a_valid_name_with_its_token(
-    definition: schedulers.Definition, label: str
-) -> None:
+def test_every_label_makes_a_valid_name_with_its_token(definition: Definition, label: str) -> None:
     token = new_token()
-    name = schedulers.job_name(definition, label, token)
+    name = scheduler_calls.job_name(definition, label, token)
     assert name.endswith(token)
     assert len(name) <= definition.name_length
     assert name[0].isalpha()
@@ -46,26 +46,28 @@ def test_every_label_makes_a_valid_name_with_its_token(
 
 
 def test_scripts_are_submitted_under_their_name() -> None:
-    assert schedulers.submit_argv(SLURM, ["sbatch", "-q", "x"], "a b.run", "n") == [
+    assert scheduler_calls.submit_argv(SLURM, ["sbatch", "-q", "x"], "a b.run", "n") == [
         *["sbatch", "-q", "x", "--job-name=n", "--comment=n", "a b.run"]
     ]
-    assert schedulers.submit_argv(PBS, (), "a.run", "n") == ["qsub", "-N", "n", "a.run"]
-    assert schedulers.submit_argv(LSF, (), "a.run", "n") == ["bsub", "-J", "n"]
+    assert scheduler_calls.submit_argv(PBS, (), "a.run", "n") == ["qsub", "-N", "n", "a.run"]
+    assert scheduler_calls.submit_argv(LSF, (), "a.run", "n") == ["bsub", "-J", "n"]
 
 
 def test_one_question_for_all_jobs() -> None:
     ids = [str(number) for number in range(700)]
-    asked = list(schedulers.queries(SLURM, SLURM.status, ids, "me"))
+    asked = list(scheduler_calls.queries(SLURM, SLURM.status, ids, "me"))
     assert len(asked) == 1
     assert "--user=me" in asked[0]
-    records = list(schedulers.queries(SLURM, SLURM.history, ids, "me"))
+    records = list(scheduler_calls.queries(SLURM, SLURM.history, ids, "me"))
     assert [argv[-1].count(",") for argv in records] == [499, 199]
-    pbs = list(schedulers.queries(PBS, PBS.status, ids, "me"))
+    pbs = list(scheduler_calls.queries(PBS, PBS.status, ids, "me"))
     assert [len(argv) for argv in pbs] == [302, 302, 102]
 
 
 def test_a_listing_takes_no_ids() -> None:
-    assert list(schedulers.queries(SGE, SGE.listing, [], "me")) == [["qstat", "-u", "me", "-xml"]]
+    assert list(scheduler_calls.queries(SGE, SGE.listing, [], "me")) == [
+        ["qstat", "-u", "me", "-xml"]
+    ]
 
 
 @pytest.mark.parametrize(
@@ -77,11 +79,11 @@ def test_a_listing_takes_no_ids() -> None:
     ],
 )
 def test_time_heals_some_refusals(message: str) -> None:
-    assert schedulers.is_busy(SLURM, message)
+    assert scheduler_calls.is_busy(SLURM, message)
 
 
 def test_time_does_not_heal_a_wrong_partition() -> None:
-    assert not schedulers.is_busy(SLURM, "sbatch: error: invalid partition specified: m4")
+    assert not scheduler_calls.is_busy(SLURM, "sbatch: error: invalid partition specified: m4")
 
 
 def test_the_submit_command_tells_the_scheduler(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -100,14 +102,14 @@ def test_commands_of_the_file_win() -> None:
     assert definition.cancel == PBS.cancel
     assert definition.reply == "columns"
     assert definition.time_limit_s == 5
-    assert schedulers.read(definition, "7|R\n8|COMPLETED\n")["8"].state is State.SUCCEEDED
+    assert scheduler_calls.read(definition, "7|R\n8|COMPLETED\n")["8"].state is State.SUCCEEDED
 
 
 def test_a_scheduler_of_the_sites_own() -> None:
     scheduler = Scheduler(submit=("oarsub",), status=("oarstate", "{job_ids}"), cancel=("oardel",))
     definition = definition_for(scheduler)
-    assert schedulers.read(definition, "7|RUNNING\n")["7"].state is State.RUNNING
-    assert schedulers.submit_argv(definition, (), "a.run", "n") == ["oarsub", "a.run"]
+    assert scheduler_calls.read(definition, "7|RUNNING\n")["7"].state is State.RUNNING
+    assert scheduler_calls.submit_argv(definition, (), "a.run", "n") == ["oarsub", "a.run"]
 
 
 def test_what_a_scheduler_of_the_sites_own_lacks_is_named() -> None:
