@@ -115,6 +115,12 @@ def _add_profile(parser: argparse.ArgumentParser) -> None:
     install.add_argument("--site", action="store_true", help="for all users of this machine")
     install.add_argument("--copy", action="store_true", help="a copy to edit, not a link")
     install.set_defaults(run=_profile_install)
+    check = actions.add_parser("check", help="compare a profile with the live scheduler")
+    check.add_argument("name", nargs="?", default="", help=_PROFILE_HELP)
+    check.set_defaults(run=_profile_check)
+    new = actions.add_parser("new", help="write a first profile from the live scheduler")
+    new.add_argument("folder", help="the new profile's folder")
+    new.set_defaults(run=_profile_new)
 
 
 def _add_init(parser: argparse.ArgumentParser) -> None:
@@ -128,7 +134,7 @@ _COMMANDS: dict[str, tuple[str, Callable[[argparse.ArgumentParser], None]]] = {
     "submit": ("submit the job of a RELION parameter file", _add_submit),
     "explain": ("say how a job would run, and why; changes nothing", _add_explain),
     "env": ("print the settings that RELION's window needs", _add_env),
-    "profile": ("list, show and install profiles", _add_profile),
+    "profile": ("list, show, install, check and make profiles", _add_profile),
     "init": ("make a RELION project that is ready to run", _add_init),
 }
 
@@ -239,6 +245,23 @@ def _profile_install(args: argparse.Namespace) -> int:
 
     place = profiles.install(args.name, site=args.site, copy=args.copy)
     _write(f"{place}\nsnakemake --profile {place.name} and relion-dispatch find it now.\n")
+    return 0
+
+
+def _profile_check(args: argparse.Namespace) -> int:
+    from relion_dispatch import live, profiles
+
+    profile = profiles.load_profile(args.name or None)
+    faults = list(live.differences(profile.cluster, live.ask(profile.cluster)))
+    _write("".join(f"{fault}\n" for fault in faults) or f"{profile.name} fits the scheduler.\n")
+    return InputError.exit_code if faults else 0
+
+
+def _profile_new(args: argparse.Namespace) -> int:
+    from relion_dispatch import live, profiles
+
+    place = profiles.new(args.folder, live.profile_text(live.ask(profiles.slurm())))
+    _write(f"{place}\nrelion-dispatch profile install {place} makes it known by its name.\n")
     return 0
 
 

@@ -192,6 +192,33 @@ def install(name: str, *, site: bool = False, copy: bool = False) -> Path:
     return place
 
 
+def slurm() -> Cluster:
+    """Return the shipped defaults for Slurm, without partitions."""
+    return config.load([config.DEFAULTS]).cluster
+
+
+def new(folder: str | os.PathLike[str], cluster_text: str) -> Path:
+    """Write a new profile: a cluster file, and Snakemake's settings for clusters.
+
+    Raises
+    ------
+    InputError
+        When there is one already, or the place cannot be written.
+    """
+    from relion_dispatch.atomic import write_text
+
+    place = Path(folder).absolute()
+    if cluster_file(place) or _is_snakemake_profile(place):
+        raise InputError(f"{place} is a profile already: remove it, or give another folder")
+    settings = (_shipped_dir() / "slurm" / _SNAKEMAKE_FILES[0]).read_text(encoding="utf-8")
+    try:
+        write_text(place / config.FILE_NAMES[0], cluster_text)
+        write_text(place / _SNAKEMAKE_FILES[0], settings)
+    except OSError as error:
+        raise InputError(f"cannot write {place}: {error.strerror}") from None
+    return place
+
+
 def shown(profile: Profile) -> str:
     """Return a profile as a cluster file in YAML, all layers together."""
     from dataclasses import asdict
