@@ -131,3 +131,20 @@ def test_a_refused_job_is_shown_as_failed(gui: Gui) -> None:
     assert "invalid partition" in said
     assert gui.end("Import/job001") == "RELION_JOB_EXIT_FAILURE"
     assert "invalid partition" in gui.text("Import/job001/run.err")
+
+
+def test_profiles_fit_the_live_scheduler(slurm: Cluster, tmp_path: Path) -> None:
+    def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-m", "relion_dispatch.cli", "profile", *arguments],
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+
+    assert run("check", "m3").stdout == "m3 fits the scheduler.\n"
+    made = run("new", str(tmp_path / "mine"))
+    assert made.returncode == 0, made.stderr
+    assert run("check", str(tmp_path / "mine")).returncode == 0
+    assert "no such partition" in run("check", "slurm").stdout
