@@ -104,11 +104,13 @@ def _room(need: Need, cluster: Cluster, name: str, partition: Partition) -> Room
     cores, mem_mb = partition.cores, partition.mem_mb
     if isinstance(cores, str) or isinstance(mem_mb, str):
         raise TypeError(f"partition {name} still says 'auto'")
+    # A scheduler finds each job a place of its own; on one machine they share it.
+    share = need.concurrent if cluster.local else 1
     return Room(
         name=name,
         partition=partition,
-        cores=max(cores // need.concurrent, 1),
-        mem_mb=max((mem_mb - cluster.reserve_mem_mb) // need.concurrent, 1),
+        cores=max(cores // share, 1),
+        mem_mb=max((mem_mb - cluster.reserve_mem_mb) // share, 1),
         local=cluster.local,
         gpu_model=cluster.gpu_memory_model,
         workers_per_gpu=partition.workers_per_gpu or cluster.workers_per_gpu,

@@ -111,7 +111,7 @@ def snakemake(
 def truth(folder: Path, *arguments: str) -> tuple[int, dict[str, Any]]:
     """Compare results with the truth; the exit code says whether they are good enough."""
     environment = {**os.environ, "PYTHONPATH": str(ROOT / "tests")}
-    command = [sys.executable, "-m", "simulator.truth", str(folder), "--json", *arguments]
+    command = [sys.executable, "-m", "simulator.truth", str(folder), *arguments, "--json"]
     done = subprocess.run(
         command, env=environment, capture_output=True, text=True, timeout=600, check=False
     )

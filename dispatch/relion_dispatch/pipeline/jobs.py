@@ -204,6 +204,7 @@ class StepJob:
             "science": lambda wildcards: list(science),
             "relion": lambda wildcards, output: list(self.lines),
             "data": lambda wildcards, output: dict(self.data),
+            "overrides": lambda wildcards, output: dict(self.planner.sizing.get(self.step, {})),
             "job": lambda wildcards, output: self.plan().body,
         }
 
