@@ -60,7 +60,10 @@ def table(ranked: Sequence[Start]) -> str:
 
 
 def support(ranked: Sequence[Start]) -> Evidence:
-    """Say how many starts are as likely as the winner."""
+    """Say how many starts are as likely as the winner; one that no other start found is doubtful.
+
+    Wrong starts end in many different places, each with a likelihood of its own.
+    """
     gaps = [ranked[0].likelihood - start.likelihood for start in ranked]
     equals = sum(gap <= EQUAL for gap in gaps)
     name = "likelihood"
@@ -70,7 +73,8 @@ def support(ranked: Sequence[Start]) -> Evidence:
     text = f"{equals} of {len(ranked)} starts are as likely as the best"
     if equals < len(ranked):
         text += f"; the next is less likely by {gaps[equals]:.1f} per particle"
-    return Evidence(name=name, value=float(equals), level=Level.FINE, text=text)
+    level = Level.FINE if equals > 1 else Level.DOUBTFUL
+    return Evidence(name=name, value=float(equals), level=level, text=text)
 
 
 def judge(
