@@ -1,4 +1,4 @@
-"""The command line: ``relion-dispatch submit | explain | env | profile | init | status``."""
+"""The command line: ``relion-dispatch submit | explain | env | profile | status | init``."""
 
 from __future__ import annotations
 
@@ -123,6 +123,13 @@ def _add_profile(parser: argparse.ArgumentParser) -> None:
     new.set_defaults(run=_profile_new)
 
 
+def _add_status(parser: argparse.ArgumentParser) -> None:
+    from relion_dispatch import status
+
+    status.add_arguments(parser)
+    parser.set_defaults(run=status.main)
+
+
 def _add_init(parser: argparse.ArgumentParser) -> None:
     from relion_dispatch import init
 
@@ -135,6 +142,7 @@ _COMMANDS: dict[str, tuple[str, Callable[[argparse.ArgumentParser], None]]] = {
     "explain": ("say how a job would run, and why; changes nothing", _add_explain),
     "env": ("print the settings that RELION's window needs", _add_env),
     "profile": ("list, show, install, check and make profiles", _add_profile),
+    "status": ("show the project's jobs, from RELION's markers and the scheduler", _add_status),
     "init": ("make a RELION project that is ready to run", _add_init),
 }
 

@@ -17,6 +17,7 @@ from relion_dispatch import fields, processes
 from relion_dispatch.atomic import write_text
 from relion_dispatch.calls import folder_of
 from relion_dispatch.engine import Plan, Request, plan
+from relion_dispatch.environment import outer_environment
 from relion_dispatch.errors import DispatchError, SchedulerError
 
 if TYPE_CHECKING:
@@ -25,6 +26,9 @@ if TYPE_CHECKING:
 
 #: Files that tell RELION's GUI how a job ended.
 MARKERS = ("RELION_JOB_EXIT_SUCCESS", "RELION_JOB_EXIT_FAILURE", "RELION_JOB_EXIT_ABORTED")
+
+#: What the scheduler said to the submission, in the job's directory: it holds the job's id.
+JOB_ID_FILE = "run.jobid"
 
 #: Submit commands that run the script here and now.
 _SHELLS = ("bash", "sh")
@@ -106,13 +110,20 @@ def send(made: Plan) -> str:
     _clean(made)
     argv = shlex.split(made.submit_command or f"bash {shlex.quote(made.script_path)}")
     here = os.path.basename(argv[0]) in _SHELLS
-    done = processes.run(argv, timeout_s=_LONG_S if here else 120, error=SchedulerError)
+    done = processes.run(
+        argv,
+        timeout_s=_LONG_S if here else 120,
+        env=outer_environment(os.environ),
+        error=SchedulerError,
+    )
     if done.returncode and not here:
         said = (done.stderr.strip() or done.stdout.strip()).splitlines()
         raise SchedulerError(
             f"'{shlex.join(argv)}' refused the job (exit code {done.returncode}):\n"
             + "\n".join(said[-10:])
         )
+    if not here:
+        Path(made.job_dir, JOB_ID_FILE).write_text(done.stdout, encoding="utf-8")
     return done.stdout + done.stderr
 
 
