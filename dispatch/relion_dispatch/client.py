@@ -10,13 +10,10 @@ from dataclasses import replace
 from pathlib import Path
 
 from relion_dispatch import processes, scheduler_calls
+from relion_dispatch.environment import outer_environment
 from relion_dispatch.errors import SchedulerError
 from relion_dispatch.reports import Report
 from relion_dispatch.schedulers import Definition
-
-# A head that runs inside a job must not hand that job's own variables down to those it submits.
-_JOB_VARIABLE = re.compile(r"(SLURM|PMI|PMIX|OMPI|PBS)_")
-_KEPT = {"SLURM_CONF", "SLURM_CLUSTERS", "SLURM_TIME_FORMAT", "PBS_CONF_FILE", "PBS_SERVER"}
 
 
 class BusyError(SchedulerError):
@@ -62,7 +59,7 @@ class Client:
         done = processes.run(
             argv,
             timeout_s=self.definition.time_limit_s,
-            env=_outer_environment(os.environ),
+            env=outer_environment(os.environ),
             input_text=script.read_text(errors="surrogateescape") if on_stdin else None,
             error=BusyError,
             shielded=True,
@@ -148,11 +145,3 @@ def _by_given_ids(reports: Mapping[str, Report], job_ids: Sequence[str]) -> dict
     short = {job_id.partition(".")[0]: report for job_id, report in reports.items()}
     found = {each: reports.get(each) or short.get(each.partition(".")[0]) for each in job_ids}
     return {each: replace(report, job_id=each) for each, report in found.items() if report}
-
-
-def _outer_environment(inner: Mapping[str, str]) -> dict[str, str]:
-    return {
-        name: value
-        for name, value in inner.items()
-        if name in _KEPT or not _JOB_VARIABLE.match(name)
-    }
