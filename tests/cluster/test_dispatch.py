@@ -148,3 +148,23 @@ def test_profiles_fit_the_live_scheduler(slurm: Cluster, tmp_path: Path) -> None
     assert made.returncode == 0, made.stderr
     assert run("check", str(tmp_path / "mine")).returncode == 0
     assert "no such partition" in run("check", "slurm").stdout
+
+
+def test_a_job_killed_outright_is_found_dead(gui: Gui) -> None:
+    gui.program("relion_import", "#!/bin/bash\nkill -9 $PPID\n")
+    said = gui.submit("Import/job001", "relion_import --odir Import/job001/")
+    job_id = said.split()[-1]
+
+    def status() -> str:
+        return subprocess.run(
+            [sys.executable, "-m", "relion_dispatch.cli", "status", "--profile", "m3"],
+            cwd=gui.project,
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
+
+    wait_until(lambda: "failed" in status())
+    assert gui.end("Import/job001") == "RELION_JOB_EXIT_FAILURE"
+    assert f"job {job_id} died without a word" in gui.text("Import/job001/run.err")
