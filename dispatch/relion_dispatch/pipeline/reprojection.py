@@ -202,6 +202,8 @@ def agreement(volume: Array, averages: Array, box_angst: float, diameter_angst: 
     Array
         Shape (classes,), at most 1; NaN for a volume with NaN.
     """
+    if not np.isfinite(volume).all():
+        return np.full(len(averages), np.nan)
     n = 2 * math.ceil(SAMPLING * box_angst / resolution(diameter_angst) / 2)
     n = min(n, volume.shape[0], averages.shape[-1])
     how = Comparison.of(n, box_angst, diameter_angst)

@@ -133,7 +133,7 @@ def write(
     particles: DataFrame = data["particles"]
     chosen = particles[particles["rlnClassNumber"].isin(numbers)]
     if chosen.empty:
-        raise InputError(_nothing_left(judged))
+        raise InputError(f"no particle is in the good classes ({', '.join(map(str, numbers))})")
     write_star({**data, "particles": chosen}, out / "particles.star")
     write_star({"": _averages(judged)}, out / "class_averages.star")
     flags = "".join(f"{int(each.kept)}\n" for each in judged)
@@ -211,11 +211,21 @@ def _select(args: argparse.Namespace, limits: Limits) -> None:
 
 
 def copy_atomically(source: Path, target: Path) -> None:
-    """Copy a file so that ``target`` is never half there."""
+    """Copy a file so that ``target`` is never half there.
+
+    Raises
+    ------
+    InputError
+        When ``source`` cannot be read.
+    """
     import shutil
 
     draft = target.with_name(f".{target.name}")
-    shutil.copyfile(source, draft)
+    try:
+        shutil.copyfile(source, draft)
+    except OSError as error:
+        draft.unlink(missing_ok=True)
+        raise InputError(f"{source}: cannot be copied: {error.strerror}") from error
     draft.replace(target)
 
 

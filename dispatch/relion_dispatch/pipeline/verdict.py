@@ -241,7 +241,16 @@ def settle(verdict: Verdict, path: Path, thresholds: Thresholds) -> None:
 
 
 def earlier_resolution(path: Path | None) -> float | None:
-    """Return the resolution in an earlier verdict's file, in Å; None without a file."""
+    """Return the resolution in an earlier verdict's file, in Å; None without a file.
+
+    Raises
+    ------
+    InputError
+        When the file is missing or holds no verdict.
+    """
     if path is None:
         return None
-    return float(json.loads(path.read_text(encoding="utf-8"))["resolution_angst"])
+    try:
+        return float(json.loads(path.read_text(encoding="utf-8"))["resolution_angst"])
+    except (OSError, ValueError, LookupError, TypeError) as error:
+        raise InputError(f"{path}: no verdict of the step before: {error}") from error
