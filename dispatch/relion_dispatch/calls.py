@@ -11,6 +11,18 @@ from relion_dispatch.errors import InputError
 from relion_dispatch.jobtypes import Job
 from relion_dispatch.plan import Request
 
+#: Programs that the jobs of others run on the side, before or after what they are about.
+_HELPERS = frozenset(
+    {
+        "relion_align_symmetry",
+        "relion_convert_star",
+        "relion_flex_analyse",
+        "relion_helix_toolbox",
+        "relion_image_handler",
+        "relion_star_handler",
+    }
+)
+
 #: Options that name the job's directory itself, and those that name something in it.
 _CONTROL = ("pipeline_control", "pipeline-control")
 _OUTPUT = ("o", "odir", "part_dir", "output-directory", "output_directory")
@@ -25,7 +37,7 @@ class Call:
     commands
         All of them.
     main
-        The one that the job is about: the first of RELION's, else the first that runs a program.
+        The one that the job is about.
     job
         What job types are matched against.
     """
@@ -55,10 +67,11 @@ class Call:
 
 
 def main_command(commands: Sequence[Command]) -> Command:
-    """Return the command that a job is about."""
-    relion = (each for each in commands if each.relion)
+    """Return the command that a job is about: RELION's before others, helpers last of RELION's."""
+    relion = [each for each in commands if each.relion]
+    about = (each for each in relion if each.program not in _HELPERS)
     program = (each for each in commands if each.program)
-    return next(relion, None) or next(program, None) or commands[0]
+    return next(about, None) or next(iter(relion), None) or next(program, None) or commands[0]
 
 
 def job_directory(commands: Sequence[Command], outfile: str = "") -> str:
