@@ -1,9 +1,9 @@
 """A light look into RELION's STAR files: labels, first rows, and how many rows there are.
 
-A particle file of a million rows is counted, not parsed: rows beyond the first ones are only
-looked at for their line ends. A table ends at the first empty line, as for RELION
-(``MetaDataTable::readStarLoop`` in ``src/metadata_table.cpp``). To read or write whole tables,
-use `starfile`.
+A large particle file is counted, not parsed: rows beyond the first ones are only looked at for
+their line ends, and those of a very large one only here and there. A table ends at the first
+empty line, as for RELION (``MetaDataTable::readStarLoop`` in ``src/metadata_table.cpp``). To read
+or write whole tables, use `starfile`.
 """
 
 from __future__ import annotations
@@ -17,7 +17,11 @@ from typing import BinaryIO
 KEPT_ROWS = 1000
 """How many rows of each table are kept."""
 
+LARGE = 1 << 24
+"""Of tables that go on for more bytes than these behind the kept rows, the rows are estimated."""
+
 _CHUNK = 1 << 20
+_SAMPLE, _SAMPLES = 1 << 15, 17
 _LONGEST_LINE = 1 << 20
 _TOKEN = re.compile(r"""(["'])(.*?)(?<!\a)\1(?=\s|$)|(\S+)""")
 _END = re.compile(rb"[ \t\r]*(?:\n|\Z)|data_")
@@ -39,7 +43,7 @@ class Block:
     rows
         The first rows of the table, at most `KEPT_ROWS`, as they stand in the file.
     n_rows
-        How many rows the table has.
+        How many rows the table has; to about one in a hundred where it is very large.
     """
 
     name: str
@@ -146,7 +150,11 @@ def _table(handle: BinaryIO) -> tuple[tuple[str, ...], tuple[bytes, ...], int]:
 
 
 def _count_rows(handle: BinaryIO) -> int:
-    """Count rows from here to the table's end, and go there."""
+    """Count rows from here to the table's end, and go there; estimate those of a large last one."""
+    left = os.fstat(handle.fileno()).st_size - handle.tell()
+    if left > LARGE and (estimate := _estimated_rows(handle, left)):
+        handle.seek(0, os.SEEK_END)
+        return estimate
     count = 0
     while chunk := handle.read(_CHUNK):
         chunk += handle.readline(_LONGEST_LINE)
@@ -159,6 +167,23 @@ def _count_rows(handle: BinaryIO) -> int:
         unended = chunk[chunk.rfind(b"\n") + 1 :]
         count += chunk.count(b"\n") + bool(unended.strip())
     return count
+
+
+def _estimated_rows(handle: BinaryIO, left: int) -> int:
+    """Estimate the rows from here to the file's end by samples; 0 where anything follows them.
+
+    Goes back to where it was.
+    """
+    start, newlines, looked_at = handle.tell(), 0, 0
+    for sample in range(_SAMPLES):
+        handle.seek(start + (left - _SAMPLE) * sample // (_SAMPLES - 1))
+        chunk = handle.read(_SAMPLE)
+        if _NEXT_END.search(chunk.rstrip() + b"\n"):
+            newlines = 0
+            break
+        newlines, looked_at = newlines + chunk.count(b"\n"), looked_at + len(chunk)
+    handle.seek(start)
+    return round(newlines * left / looked_at) if looked_at else 0
 
 
 def _text(line: bytes) -> str:
