@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from relion_dispatch import config, profiles, remembered
+from relion_dispatch import config, profiles, remembered, starscan
 
 HEAVY = ("jinja2", "jsonschema", "mrcfile", "numpy", "pandas", "snakemake", "starfile", "yaml")
 
@@ -82,3 +82,16 @@ def test_times_in_yaml_are_text(cluster: Path) -> None:
     parameters = config.load([config.DEFAULTS, cluster]).job_types["submit"].job_parameters
 
     assert (parameters["runtime"], parameters["nproc"], parameters["x"]) == ("10:00:00", 12, 1.5)
+
+
+@pytest.mark.parametrize("after, exact", [("\n", False), ("\ndata_more\n\n_rlnX 1\n", True)])
+def test_rows_of_a_very_large_table_are_estimated(tmp_path: Path, after: str, exact: bool) -> None:
+    path = tmp_path / "particles.star"
+    row = "  {0}.5 {1:06d}@Extract/job001/m{2}.mrcs {2}\n"
+    rows = "".join(row.format(at % 4000, at, at // 200) for at in range(500_000))
+    path.write_text(f"data_particles\n\nloop_\n_rlnX #1\n_rlnImageName #2\n_rlnM #3\n{rows}{after}")
+    assert path.stat().st_size > starscan.LARGE
+    (found, *rest) = starscan.scan(path)
+
+    assert found.n_rows == pytest.approx(500_000, rel=0 if exact else 0.01)
+    assert [block.name for block in rest] == (["more"] if exact else [])
