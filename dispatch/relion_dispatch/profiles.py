@@ -254,7 +254,7 @@ def _places(name: str) -> list[Path]:
 
 def _config_dirs() -> list[Path]:
     """Return Snakemake's own places for profiles, in its order."""
-    home = Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config")
+    home = Path(os.environ.get("XDG_CONFIG_HOME") or os.path.expanduser("~/.config"))
     sites = os.environ.get("XDG_CONFIG_DIRS") or "/etc/xdg"
     return [home / "snakemake", *(Path(site) / "snakemake" for site in sites.split(os.pathsep))]
 

@@ -40,7 +40,9 @@ def keep(paths: Sequence[Path], merged: Mapping[str, Any]) -> None:
 
 def folder() -> Path:
     """Return the user's folder for what can be made again."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache", "relion-dispatch")
+    return Path(
+        os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache"), "relion-dispatch"
+    )
 
 
 def _place(stamp: str) -> Path:
