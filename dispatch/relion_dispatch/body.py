@@ -11,7 +11,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from shlex import quote
 
-#: Lines that end a job: reason into run.err, marker for the GUI, exit code into a file.
+#: Lines that end a job: reason into run.err, marker for the GUI, exit code into a file, and the
+#: file that makes an open GUI look for ended jobs (see `submit.call_gui`).
 _EXIT = """\
 relion_dispatch_exit() {{
   local code=$? command=$BASH_COMMAND job={job} exit_file={exit_file} reason=failed
@@ -34,6 +35,7 @@ relion_dispatch_exit() {{
   fi
   echo "relion-dispatch: exit code $code after $SECONDS s"
   echo "$code" >"$exit_file.new" && mv -f "$exit_file.new" "$exit_file"
+  [ ! -e default_pipeline.star ] || : >.pipeline_has_changed
   exit "$code"
 }}
 trap relion_dispatch_exit EXIT

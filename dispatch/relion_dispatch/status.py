@@ -16,7 +16,7 @@ from relion_dispatch.cluster import Cluster
 from relion_dispatch.reports import Report, State
 from relion_dispatch.scheduler_calls import parse_job_id
 from relion_dispatch.schedulers import definition_for
-from relion_dispatch.submit import JOB_ID_FILE, MARKERS
+from relion_dispatch.submit import JOB_ID_FILE, MARKERS, call_gui
 
 _WORDS = dict(zip(MARKERS, ("succeeded", "failed", "aborted"), strict=True))
 
@@ -119,6 +119,7 @@ def _mark(job: Job, detail: str) -> None:
     with (job.path / "run.err").open("a", encoding="utf-8") as handle:
         handle.write(f"relion-dispatch: job {job.job_id} died without a word: {detail}\n")
     (job.path / MARKERS[1]).touch()
+    call_gui(job.path.parents[1])
 
 
 def table(found: Iterable[Job], project: Path) -> str:

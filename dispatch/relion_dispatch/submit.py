@@ -27,6 +27,10 @@ if TYPE_CHECKING:
 #: Files that tell RELION's GUI how a job ended.
 MARKERS = ("RELION_JOB_EXIT_SUCCESS", "RELION_JOB_EXIT_FAILURE", "RELION_JOB_EXIT_ABORTED")
 
+#: RELION's GUI looks for ended jobs when it finds this file, and otherwise (from 3.1 on) only when
+#: somebody clicks: PIPELINE_HAS_CHANGED in RELION's ``pipeliner.h``.
+PIPELINE_HAS_CHANGED = ".pipeline_has_changed"
+
 #: What the scheduler said to the submission, in the job's directory: it holds the job's id.
 JOB_ID_FILE = "run.jobid"
 
@@ -158,6 +162,7 @@ def _explained(made: Plan) -> str:
     text = explanation(made)
     _append(made.outfile, text)
     Path(folder_of(made.outfile), MARKERS[2]).touch()
+    call_gui(Path())
     return text
 
 
@@ -177,8 +182,15 @@ def _leave(outfile: str, error: DispatchError) -> None:
         _append(f"{folder}run.err", f"relion-dispatch: {error}\n")
         Path(folder, MARKERS[0]).unlink(missing_ok=True)
         Path(folder, MARKERS[1]).touch()
+        call_gui(Path())
     except OSError:
         return
+
+
+def call_gui(project: Path) -> None:
+    """Make an open GUI look for ended jobs at its next refresh; nothing where it has never been."""
+    if (project / "default_pipeline.star").exists():
+        (project / PIPELINE_HAS_CHANGED).touch()
 
 
 def _append(path: str, text: str) -> None:

@@ -62,6 +62,16 @@ def test_success_is_marked(job: Job) -> None:
     assert job.text("run.err") == "problem\n"
 
 
+@pytest.mark.parametrize("command", ["true", "false"])
+@pytest.mark.parametrize("gui", [True, False])
+def test_an_open_gui_is_told_that_a_job_has_ended(job: Job, command: str, gui: bool) -> None:
+    if gui:
+        (job.project / "default_pipeline.star").touch()
+    job.run(body(script(command)))
+
+    assert (job.project / ".pipeline_has_changed").exists() == gui
+
+
 @pytest.mark.parametrize(
     "line, code",
     [

@@ -71,9 +71,11 @@ def test_markers_come_first_then_the_scheduler(project: Path) -> None:
 )
 def test_a_job_that_died_without_a_word_is_marked(project: Path, job_id: int, reason: str) -> None:
     path = job(project, "Refine3D/job008", job_id=job_id)
+    (project / "default_pipeline.star").touch()
 
     assert states(project) == {"Refine3D/job008": "failed"}
     assert (path / "RELION_JOB_EXIT_FAILURE").exists()
+    assert (project / ".pipeline_has_changed").exists()
     assert reason in (path / "run.err").read_text()
 
 

@@ -102,9 +102,11 @@ def test_a_missing_scheduler_is_left_there_too(
 def test_whatever_is_wrong_is_left_there(
     project: Path, line: str, profile: str, code: int, reason: str
 ) -> None:
+    (project / "default_pipeline.star").touch()
     assert cli.main(["submit", "--profile", profile, write(line)]) == code
     assert reason in (project / FOLDER / "run.err").read_text()
     assert (project / FOLDER / "RELION_JOB_EXIT_FAILURE").exists()
+    assert (project / ".pipeline_has_changed").exists()
 
 
 def test_a_dry_run_changes_nothing(project: Path, capfd: pytest.CaptureFixture[str]) -> None:

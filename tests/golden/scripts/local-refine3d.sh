@@ -31,6 +31,7 @@ relion_dispatch_exit() {
   fi
   echo "relion-dispatch: exit code $code after $SECONDS s"
   echo "$code" >"$exit_file.new" && mv -f "$exit_file.new" "$exit_file"
+  [ ! -e default_pipeline.star ] || : >.pipeline_has_changed
   exit "$code"
 }
 trap relion_dispatch_exit EXIT
