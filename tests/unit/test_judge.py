@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from relion_dispatch.errors import InputError
 from relion_dispatch.pipeline import judge
+from relion_dispatch.pipeline.jobs import portable
 from relion_dispatch.pipeline.judge import Fsc
 from tests.unit import phantoms
 from tests.unit.star_files import class_row, loop, write_fsc, write_model, write_particles
@@ -135,8 +136,8 @@ def test_a_classification_is_judged_by_its_best_class(project: Path) -> None:
 @pytest.mark.parametrize(
     "more,name",
     [
-        (("--doubt_pmax", "0.5"), "Pmax"),
-        (("--doubt_share", "0.9"), "share of particles"),
+        (("--limits", '{"doubt_pmax": 0.5}'), "Pmax"),
+        (("--limits", '{"doubt_share": 0.9}'), "share of particles"),
     ],
 )
 def test_limits_make_doubt(project: Path, more: tuple[str, ...], name: str) -> None:
@@ -147,10 +148,10 @@ def test_limits_make_doubt(project: Path, more: tuple[str, ...], name: str) -> N
 
 
 def test_a_map_worse_than_allowed_stops(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert run(*REFINEMENT, "--max_resolution", "20") == 2
+    assert run(*REFINEMENT, "--limits", '{"max_resolution": 20}') == 2
     assert "worse than verdict.max_resolution 20 Å" in capsys.readouterr().out
     assert not (project / "Refine3D/job035/verdict.json").exists()
-    assert run(*REFINEMENT, "--max_resolution", "20", "--go_on") == 0
+    assert run(*REFINEMENT, "--limits", '{"max_resolution": 20, "stop": false}') == 0
     assert verdict_of(project)["verdict"] == "stop"
 
 
@@ -191,3 +192,10 @@ def test_a_missing_file_is_told(
     (project / missing).unlink()
     assert run(*REFINEMENT) == 2
     assert message in capsys.readouterr().err
+
+
+def test_limits_change_no_result() -> None:
+    command = (
+        "/x/python -m relion_dispatch.pipeline.judge --step a --limits '{\"stop\": true}' --o b"
+    )
+    assert portable(command).endswith("judge --step a --o b")

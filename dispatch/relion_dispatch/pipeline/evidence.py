@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import argparse
-from dataclasses import dataclass, fields
+import json
+from dataclasses import dataclass
 from pathlib import Path
 
 from relion_dispatch.errors import InputError
@@ -39,12 +40,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments that :func:`from_arguments` and :func:`thresholds` read."""
     parser.add_argument("--class_averages", type=Path, help="STAR file of the chosen 2D classes")
     parser.add_argument("--particle_diameter", type=float, required=True, help="Å")
-    parser.add_argument("--doubt_agreement", type=float)
-    parser.add_argument("--stop_agreement", type=float)
-    parser.add_argument("--doubt_share", type=float)
-    parser.add_argument("--doubt_pmax", type=float)
-    parser.add_argument("--max_resolution", type=float, help="Å")
-    parser.add_argument("--go_on", dest="stop", action="store_false", default=None)
+    parser.add_argument("--limits", type=json.loads, default={}, help="of the verdict, as JSON")
     parser.add_argument("--pipeline_control", help="accepted as RELION's programs do; unused")
 
 
@@ -56,7 +52,5 @@ def from_arguments(args: argparse.Namespace) -> Against2D:
 
 
 def thresholds(args: argparse.Namespace) -> Thresholds:
-    """Read the thresholds that were given; the others keep their defaults."""
-    names = [field.name for field in fields(Thresholds)]
-    given = {name: value for name in names if (value := getattr(args, name, None)) is not None}
-    return Thresholds(**given)
+    """Read the limits that were given; the others keep their defaults."""
+    return Thresholds(**args.limits)

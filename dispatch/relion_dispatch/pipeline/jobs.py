@@ -7,6 +7,7 @@ engine, when Snakemake asks for it; nothing is planned for steps that are finish
 from __future__ import annotations
 
 import os
+import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
 #: Resources that a rule may have, by Snakemake's and its executors' names.
 RESOURCES = ("tasks", "nodes", "cpus_per_task", "gpu", "mem_mb", "runtime", "slurm_partition")
 PROFILE_OPTION = "--profile"
+LIMITS_OPTION = "--limits"
+_LIMITS = re.compile(rf" {LIMITS_OPTION} ('[^']*'|\S+)")
 LEAST_OPTION = "--prof"  # the shortest that no other option begins with
 
 
@@ -71,12 +74,14 @@ def python_command(module: str, *words: str) -> str:
 
 
 def portable(command: str) -> str:
-    """Name this Python and the programs beside it without their folder.
+    """Leave out of a command of this package what changes no result.
 
-    Where the package is installed changes no result, so a move of it makes no step run again.
+    That is the folder of this Python and of the programs beside it, and the limits of a verdict:
+    one that passed stays passed, and one that stopped has left nothing and is judged anew anyway.
     """
     folder = os.path.dirname(sys.executable)
-    return command.replace(f"{folder}/", "") if folder else command
+    here = command.replace(f"{folder}/", "") if folder else command
+    return _LIMITS.sub("", here)
 
 
 def tracked(command: str) -> dict[str, Callable[..., str]]:

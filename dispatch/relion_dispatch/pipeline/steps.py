@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shlex
 import sys
 from collections.abc import Callable, Mapping
@@ -10,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from relion_dispatch.pipeline import commands, settings, versions
-from relion_dispatch.pipeline.jobs import Planner, StepJob, python_command, tracked
+from relion_dispatch.pipeline.jobs import LIMITS_OPTION, Planner, StepJob, python_command, tracked
 from relion_dispatch.pipeline.layout import Layout
 from relion_dispatch.pipeline.paths import Paths
 
@@ -126,12 +127,8 @@ class Project(Paths):
     def _judging(self) -> list[str]:
         words = ["--particle_diameter", str(self.settings.sample.particle_diameter)]
         words += ["--class_averages", self.class_averages] if self.class_averages else []
-        for name, value in vars(self.settings.verdict).items():
-            if name == "stop":
-                words += [] if value else ["--go_on"]
-            elif value is not None:
-                words += [f"--{name}", str(value)]
-        return words
+        limits = json.dumps(vars(self.settings.verdict), sort_keys=True)
+        return [*words, LIMITS_OPTION, limits]
 
     def scale_own_reference(self) -> str:
         """Write the command that brings the user's map to the extracted particles' box.

@@ -80,8 +80,8 @@ class Verdict:
 class Thresholds:
     """Where doubt begins and where the pipeline stops; ``verdict`` in ``config.yaml``."""
 
-    doubt_agreement: float = 0.89
-    stop_agreement: float = 0.87
+    doubt_agreement: float = 0.875
+    stop_agreement: float = 0.85
     doubt_share: float = 0.3
     doubt_pmax: float = 0.05
     max_resolution: float | None = None

@@ -26,6 +26,7 @@ BUILTIN_CTF = "relion-dispatch-ctffind"
 TIMEOUT_S = 20.0
 INSTALL_RELION = "load RELION's module, or install it (Debian: apt install relion)"
 _NUMBER = re.compile(r"\d+(?:\.\d+)+\w*")
+_GPU_BUILD = re.compile(r"\b(?:CUDA|HIP)-ACC=")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -217,6 +218,24 @@ def _external(external: External) -> Iterator[Finding]:
             external.name,
             f"{command} is not there or may not be run",
             set_it + _ALTERNATIVES[external.name],
+        )
+
+
+def _devices(external: External) -> Iterator[Finding]:
+    """Check that RELION can count GPUs: else it divides by their number, which is not set.
+
+    RELION's side is ``MotioncorrRunner::executeMotioncor2`` (``rank % devCount``).
+    """
+    program = shutil.which("relion_run_motioncorr")
+    if program is None:
+        return
+    built = processes.run([program, "--version"], timeout_s=TIMEOUT_S).stdout
+    if not _GPU_BUILD.search(built):
+        yield error(
+            "no-cuda",
+            external.name,
+            "the RELION on PATH was built without CUDA and dies when it is to start MotionCor2",
+            "load a RELION that was built with CUDA" + _ALTERNATIVES[external.name],
         )
 
 
