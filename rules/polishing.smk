@@ -41,6 +41,7 @@ for number, job in TRAINING_JOBS.items():
             f"polishing_training_{number}"
         input:
             **PROJECT.polishing_inputs(number),
+            verdict=PROJECT.refined("verdict.json", number - 1),
         output:
             PROJECT.trained(number),
         log:
@@ -67,6 +68,7 @@ for number, job in POLISHING_JOBS.items():
             f"polishing_{number}"
         input:
             **PROJECT.polishing_inputs(number),
+            verdict=PROJECT.refined("verdict.json", number - 1),
             parameters=PROJECT.trained(number) or [],
         output:
             PROJECT.polished(number),
