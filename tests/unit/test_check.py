@@ -19,6 +19,7 @@ from relion_dispatch.pipeline.check import (
     movies,
     names,
     programs,
+    provenance,
     run,
 )
 from relion_dispatch.pipeline.check.findings import Report
@@ -609,7 +610,23 @@ def test_external_programs(
     assert "is not there" in found()[0]
     program(no_programs / "tool", "Version : 4.1.14 --")
     assert found() == []
-    assert programs.found_versions(chosen, None)[name] == f"4.1.14 ({no_programs / 'tool'})"
+    assert provenance.found_versions(chosen, None)[name] == f"4.1.14 ({no_programs / 'tool'})"
+
+
+@pytest.mark.parametrize(
+    "built, wrong",
+    [
+        ("BASE=double", True),
+        ("BASE=double, CUDA-ACC=single", False),
+        ("BASE=double, HIP-ACC=", False),
+    ],
+)
+def test_motioncor2_needs_relion_with_cuda(no_programs: Path, built: str, wrong: bool) -> None:
+    program(no_programs / "relion_run_motioncorr", f"RELION version: 4.0.1 Precision: {built}")
+    motion = {"program": "motioncor2", "executable": str(program(no_programs / "MotionCor2"))}
+    chosen, _ = run.load(settings.merge(GOOD, {"motion_correction": motion}))
+    found = [each.code for each in programs.check_externals(chosen, None)]
+    assert ("no-cuda" in found) == wrong
 
 
 def test_external_program_of_an_odd_name(no_programs: Path) -> None:

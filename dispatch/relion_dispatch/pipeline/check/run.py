@@ -21,6 +21,7 @@ from relion_dispatch.pipeline.check import (
     names,
     place,
     programs,
+    provenance,
 )
 from relion_dispatch.pipeline.check.findings import Finding, Report, error
 from relion_dispatch.pipeline.check.movies import Images
@@ -75,7 +76,7 @@ def check_project(
     return Report(
         findings=tuple(_accepted(finding, accepted) for finding in findings),
         facts=_facts(chosen, images, version),
-        versions=programs.found_versions(chosen, version) if with_programs else {},
+        versions=provenance.found_versions(chosen, version) if with_programs else {},
     )
 
 
