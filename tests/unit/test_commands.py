@@ -270,6 +270,12 @@ def test_reextraction() -> None:
     assert "recenter" not in line("reextraction", V5_0, reextraction=kept)
 
 
+def test_particles_that_were_never_aligned_are_not_centred() -> None:
+    off = {"enabled": False}
+    assert has(line("reextraction", V5_0, class2d=off), "--recenter")
+    assert "recenter" not in line("reextraction", V5_0, class2d=off, class3d=off)
+
+
 # ------------------------------------------------------------------------------- classification
 
 

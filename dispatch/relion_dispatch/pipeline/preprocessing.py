@@ -249,8 +249,13 @@ def _coordinates(version: Version, coordinates: str) -> Parts:
 def reextraction(
     settings: Settings, version: Version, *, micrographs: str, particles: str, out: str
 ) -> Commands:
-    """Extract refined particles again at full size; ``particles.star``."""
-    recenter = settings.reextraction.recenter
+    """Extract refined particles again at full size; ``particles.star``.
+
+    Particles that were never aligned have no positions to be centred on, and RELION stops when it
+    is asked to.
+    """
+    aligned = settings.class2d.enabled or settings.class3d.enabled
+    recenter = settings.reextraction.recenter and aligned
     command = relion(
         "relion_preprocess",
         out,
