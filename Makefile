@@ -1,11 +1,11 @@
 # Everything here does its own set-up first (tools/setup.sh), which is quick when nothing is missing.
 #
 #   make demo     simulated movies through the whole pipeline to a map, checked against the truth
-#   make test     everything: lint, unit, RELION and Slurm tests, in one pytest run
+#   make test     everything: lint, unit, RELION, Slurm and window tests, in one pytest run
 #   make unit     the quick tests alone
 #   make lint     style, types, workflow and shell checks
 #   make bench    how much time the workflow adds to RELION's own
-#   make setup    the set-up alone; make setup-slurm for the tests' own Slurm cluster too
+#   make setup    the set-up alone; make setup-slurm for all that the tests need
 #   make lock     write the versions of what is in .venv to tools/constraints.txt
 #   make clean    remove what the above leave behind, but for .venv
 
@@ -45,7 +45,7 @@ lint: setup
 	$(BIN)/snakefmt --check $(SNAKEFILES)
 	$(BIN)/shellcheck $(SHELL_SCRIPTS)
 	$(BIN)/shfmt -i 4 -d $(SHELL_SCRIPTS)
-	$(BIN)/snakemake --lint
+	$(BIN)/snakemake --lint --configfile tests/scenarios/topaz.yaml
 
 bench: setup
 	$(BIN)/python -m tests.bench.run_bench
