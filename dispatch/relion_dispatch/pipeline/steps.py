@@ -131,32 +131,25 @@ class Project(Paths):
         return [*words, LIMITS_OPTION, limits]
 
     def scale_own_reference(self) -> str:
-        """Write the command that brings the user's map to the extracted particles' box.
-
-        Its box in the new pixels is a whole number only nearly, so that its pixel size would be,
-        too; at the resolution of a reference that makes no difference, but RELION before 5.0
-        refuses a reference of another pixel size or box.
-        """
+        """Write the command that brings the user's map to the extracted particles' box."""
         box, angpix = self.extracted_box or (0, 0.0)
-        return _image_handler(
-            i=self.settings.initial_model.reference or "",
-            o=self.model,
-            rescale_angpix=f"{angpix:.8g}",
-            new_box=str(box),
-            force_header_angpix=f"{angpix:.8g}",
-        )
+        paths = ("--i", self.settings.initial_model.reference or "", "--o", self.model)
+        size = ("--angpix", f"{angpix:.8g}", "--box", str(box))
+        return python_command("reference", *paths, *size)
 
     def scale_reference(self) -> str:
         """Write the command that scales the chosen map to the full box."""
         box, angpix = self.full_box or (0, 0.0)
         _, small_angpix = self.extracted_box or (0, 0.0)
-        return _image_handler(
-            i=self.chosen_map,
-            o=self.path("reextraction", "reference.mrc"),
-            angpix=f"{small_angpix:.8g}",
-            rescale_angpix=f"{angpix:.8g}",
-            new_box=str(box),
-        )
+        words = {
+            "--i": self.chosen_map,
+            "--o": self.path("reextraction", "reference.mrc"),
+            "--angpix": f"{small_angpix:.8g}",
+            "--rescale_angpix": f"{angpix:.8g}",
+            "--new_box": str(box),
+        }
+        given = shlex.join(word for pair in words.items() for word in pair)
+        return f"`which relion_image_handler` {given}"
 
     @property
     def builtin_ctf(self) -> str:
@@ -296,8 +289,3 @@ class Project(Paths):
             out=self.layout.dir("local_resolution", round=last),
         )
         return self.job("local_resolution", lines, last)
-
-
-def _image_handler(**options: str) -> str:
-    words = [word for name, value in options.items() for word in (f"--{name}", value)]
-    return f"`which relion_image_handler` {shlex.join(words)}"

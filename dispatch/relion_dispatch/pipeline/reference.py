@@ -1,0 +1,107 @@
+"""Bring a user's map to the pixel size and box of the particles.
+
+``python -m relion_dispatch.pipeline.reference`` does it to an MRC file. RELION before 5.0 refuses a
+reference of another size, and its own tool rounds the scaled box to an even number of pixels, which
+in the small boxes of first classifications changes the scale by several percent.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from relion_dispatch.errors import DispatchError, InputError
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    Array = NDArray[np.float64]
+
+
+def resample(volume: Array, angpix: float, new_angpix: float, new_box: int) -> Array:
+    """Sample a map anew, its centre (voxel n // 2, as RELION counts) staying the centre.
+
+    Parameters
+    ----------
+    volume
+        Shape (n, n, n).
+    angpix, new_angpix
+        Voxel sizes in Å.
+    new_box
+        New side in voxels; what lies beyond the old map is zero.
+
+    Returns
+    -------
+    Array
+        Shape (new_box, new_box, new_box); densities keep their values.
+    """
+    import numpy as np
+    from scipy.ndimage import affine_transform
+
+    step = new_angpix / angpix
+    offset = np.full(3, volume.shape[0] // 2) - step * (new_box // 2)
+    smooth = _lowpass(volume, 0.5 / step) if step > 1 else volume
+    shape = (new_box,) * 3
+    return np.asarray(affine_transform(smooth, np.full(3, step), offset, shape, order=3))
+
+
+def _lowpass(volume: Array, limit: float) -> Array:
+    """Leave out what is finer than a frequency in cycles a voxel."""
+    import numpy as np
+
+    axes = [np.fft.fftfreq(n) ** 2 for n in volume.shape[:2]]
+    last = np.fft.rfftfreq(volume.shape[2]) ** 2
+    kept = axes[0][:, None, None] + axes[1][:, None] + last <= limit**2
+    return np.asarray(np.fft.irfftn(np.fft.rfftn(volume) * kept, s=volume.shape, axes=(0, 1, 2)))
+
+
+def convert(source: Path, target: Path, new_angpix: float, new_box: int) -> str:
+    """Resample an MRC file into another; return a sentence about it.
+
+    Raises
+    ------
+    InputError
+        When the map cannot be read, is no cube or has no pixel size.
+    """
+    import mrcfile
+    import numpy as np
+
+    try:
+        with mrcfile.open(source) as handle:
+            volume = np.asarray(handle.data, dtype=np.float64)
+            angpix = float(handle.voxel_size.x)
+    except (OSError, ValueError) as error:
+        raise InputError(f"{source}: cannot be read as MRC: {error}") from error
+    if len(volume.shape) != 3 or len(set(volume.shape)) != 1 or not angpix > 0:
+        raise InputError(f"{source}: is no map in a cubic box with a pixel size in its header")
+    made = resample(volume, angpix, new_angpix, new_box)
+    draft = target.with_name(f".{target.name}")
+    with mrcfile.new(draft, made.astype(np.float32), overwrite=True) as handle:
+        handle.voxel_size = new_angpix
+    draft.replace(target)
+    box = volume.shape[0]
+    return f"{source}: {box} px of {angpix:g} Å to {new_box} px of {new_angpix:g} Å"
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Resample a map."""
+    parser = argparse.ArgumentParser(prog="reference", description=__doc__)
+    parser.add_argument("--i", type=Path, required=True, help="the map")
+    parser.add_argument("--o", type=Path, required=True, help="the map to write")
+    parser.add_argument("--angpix", type=float, required=True, help="new pixel size, Å")
+    parser.add_argument("--box", type=int, required=True, help="new box, px")
+    args = parser.parse_args(argv)
+    try:
+        print(convert(args.i, args.o, args.angpix, args.box))
+    except DispatchError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return error.exit_code
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
