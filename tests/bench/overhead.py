@@ -71,18 +71,22 @@ def read(log: Path) -> list[Interval]:
     return [Interval(begin=float(begin), end=float(end), name=name) for begin, end, name in rows]
 
 
-def measure(folder: Path) -> tuple[float, float, list[Interval]]:
+def measure(folder: Path, seed: int) -> tuple[float, float, list[Interval]]:
     """Run the demo in ``folder``: wall time, longest chain of RELION's programs, all their runs.
+
+    Folders are named as the demo names them, so that the result can be judged like the demo's.
 
     Raises
     ------
     RuntimeError
         When the pipeline fails.
     """
-    shutil.rmtree(folder, ignore_errors=True)
-    data = runner.simulate(folder / "simulated", "--seed", "7")
-    project = runner.make_project(folder / "project", data / "Movies")
-    log, shims = folder / "programs.log", folder / "programs"
+    log, shims, project = folder / "programs.log", folder / "programs", folder / f"project-{seed}"
+    for old in (project, shims):
+        shutil.rmtree(old, ignore_errors=True)
+    log.unlink(missing_ok=True)
+    data = runner.simulate(folder / f"simulated-{seed}", "--seed", str(seed))
+    runner.make_project(project, data / "Movies")
     make_shims(shims, log)
     path = os.pathsep.join([str(shims), os.environ["PATH"]])
     profile = str(runner.ROOT / "profiles" / "local")

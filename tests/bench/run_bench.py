@@ -26,7 +26,7 @@ def main() -> int:
     print(f"relion-dispatch submit --dry-run    {hook:7.3f} s = {hook / bare:.1f} times")
     if args.quick:
         return 0
-    wall, chain, intervals = overhead.measure(args.out / "overhead")
+    wall, chain, intervals = overhead.measure(args.out, args.seed)
     spent: defaultdict[str, float] = defaultdict(float)
     for each in intervals:
         spent[each.name] += each.seconds
@@ -42,6 +42,7 @@ def arguments() -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", type=Path, default=runner.ROOT / "demo" / "bench")
+    parser.add_argument("--seed", type=int, default=7, help="of the simulated specimen and movies")
     parser.add_argument("--quick", action="store_true", help="only what starts quickly")
     return parser.parse_args()
 
