@@ -12,7 +12,8 @@ from dataclasses import dataclass, field
 from shlex import quote
 
 #: Lines that end a job: reason into run.err, marker for the GUI, exit code into a file, and the
-#: file that makes an open GUI look for ended jobs (see `submit.call_gui`).
+#: file that makes an open GUI look for ended jobs (see `submit.call_gui`). The reason comes last:
+#: the GUI shows three lines, and one command may fill them.
 _EXIT = """\
 relion_dispatch_exit() {{
   local code=$? command=$BASH_COMMAND job={job} exit_file={exit_file} reason=failed
@@ -27,7 +28,7 @@ relion_dispatch_exit() {{
     130 | 143) reason="cancelled, or out of time" ;;
   esac
   if [ "$code" != 0 ]; then
-    echo "relion-dispatch: exit code $code ($reason) at: $command" >&2
+    printf 'relion-dispatch: %s\\n' "failed: $command" "exit code $code ($reason)" >&2
     rm -f "${{job}}RELION_JOB_EXIT_SUCCESS"
     [ -e "${{job}}RELION_JOB_EXIT_ABORTED" ] || : >"${{job}}RELION_JOB_EXIT_FAILURE"
   elif ! [ -e "${{job}}RELION_JOB_EXIT_ABORTED" ]; then

@@ -109,7 +109,9 @@ def test_the_guis_job_ends_with_its_exit_code(gui: Gui) -> None:
     wait_until((gui.project / "Import/job001/run.exit").exists)
     assert gui.text("Import/job001/run.exit") == "3\n"
     assert "hello" in gui.text("Import/job001/run.out")
-    assert "exit code 3 (failed) at: relion_import" in gui.text("Import/job001/run.err")
+    said = gui.text("Import/job001/run.err").splitlines()
+    assert said[-2].startswith("relion-dispatch: failed: relion_import --odir")
+    assert said[-1] == "relion-dispatch: exit code 3 (failed)"
 
 
 def test_a_killed_job_is_shown_as_failed(gui: Gui) -> None:

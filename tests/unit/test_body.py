@@ -98,9 +98,10 @@ def test_the_first_failure_ends_the_job(job: Job, line: str, code: int) -> None:
 def test_the_reason_names_the_command(job: Job) -> None:
     job.run(body(script("no_such_program --i 'a b'")))
 
-    assert "a program is missing or cannot be run) at: no_such_program --i 'a b'" in job.text(
-        "run.err"
-    )
+    assert job.text("run.err").splitlines()[-2:] == [
+        "relion-dispatch: failed: no_such_program --i 'a b'",
+        "relion-dispatch: exit code 127 (a program is missing or cannot be run)",
+    ]
 
 
 def test_a_missing_relion_is_said_before_anything_runs(job: Job) -> None:

@@ -25,7 +25,7 @@ relion_dispatch_exit() {
     130 | 143) reason="cancelled, or out of time" ;;
   esac
   if [ "$code" != 0 ]; then
-    echo "relion-dispatch: exit code $code ($reason) at: $command" >&2
+    printf 'relion-dispatch: %s\n' "failed: $command" "exit code $code ($reason)" >&2
     rm -f "${job}RELION_JOB_EXIT_SUCCESS"
     [ -e "${job}RELION_JOB_EXIT_ABORTED" ] || : >"${job}RELION_JOB_EXIT_FAILURE"
   elif ! [ -e "${job}RELION_JOB_EXIT_ABORTED" ]; then
