@@ -8,8 +8,12 @@ import shutil
 import pytest
 from hypothesis import settings
 
-# The program whose absence makes a marked test meaningless.
-PROGRAM = {"relion": "relion_refine_mpi", "slurm": "slurmctld"}
+# The programs whose absence makes a marked test meaningless.
+PROGRAMS = {
+    "relion": ("relion_refine_mpi",),
+    "slurm": ("slurmctld",),
+    "gui": ("relion", "Xvfb", "xdotool", "import"),
+}
 
 # A machine with more work than cores makes any deadline a matter of luck.
 settings.register_profile("relion-dispatch", deadline=None)
@@ -24,10 +28,11 @@ def _cache_of_our_own(tmp_path_factory: pytest.TempPathFactory) -> None:
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """Skip, or with CI set fail, a test that needs a program which is not installed."""
-    for mark, program in PROGRAM.items():
-        if item.get_closest_marker(mark) is None or _on_path(program):
+    for mark, programs in PROGRAMS.items():
+        absent = [program for program in programs if not _on_path(program)]
+        if item.get_closest_marker(mark) is None or not absent:
             continue
-        missing = f"needs {program}, which is not on PATH; `make test` installs it"
+        missing = f"needs {', '.join(absent)}, not on PATH; `make test` installs what is missing"
         if os.environ.get("CI"):
             pytest.fail(missing, pytrace=False)
         pytest.skip(missing)

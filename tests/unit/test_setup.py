@@ -46,7 +46,7 @@ class Machine:
         program.write_text(text)
         program.chmod(0o755)
 
-    def set_up(self, **variables: str) -> subprocess.CompletedProcess[str]:
+    def set_up(self, *arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
         chmod = shutil.which("chmod")
         assert chmod is not None
         environment = {
@@ -58,7 +58,7 @@ class Machine:
             **variables,
         }
         return subprocess.run(
-            [self.checkout / "tools" / "setup.sh"],
+            [self.checkout / "tools" / "setup.sh", *arguments],
             cwd=self.bin,
             env=environment,
             capture_output=True,
@@ -91,6 +91,17 @@ def test_without_a_package_manager_it_says_what_to_install(machine: Machine) -> 
     assert done.returncode == 1
     assert "There is no apt-get here" in done.stderr
     assert "apt-get install --no-install-recommends ghostscript openmpi-bin relion\n" in done.stderr
+
+
+def test_the_tests_need_more_than_a_user(machine: Machine) -> None:
+    machine.add("Xvfb")
+
+    user, tests = machine.set_up(), machine.set_up("slurm")
+
+    window = ("relion-gui", "xdotool", "imagemagick")
+    assert not any(package in user.stderr for package in window)
+    assert all(f" {package}" in tests.stderr for package in window)
+    assert "xvfb" not in tests.stderr
 
 
 def test_without_rights_it_names_only_what_is_missing(machine: Machine) -> None:
