@@ -103,5 +103,15 @@ def test_a_job_killed_by_the_scheduler_is_shown_as_failed(folder: Path, tmp_path
     assert (tmp_path / "failed.png").stat().st_size > 5000
 
 
+def test_a_job_that_is_not_submitted_is_shown_as_failed(folder: Path) -> None:
+    save_settings(folder, "Class2D", {**CLASS2D, "qsub_extra5": "no-such-profile"})
+    with opened(folder, PROFILE) as window:
+        job = import_and_classify(window)
+        window.wait_for(job, "Failed")
+
+    assert "no profile 'no-such-profile'" in (folder / job / "run.err").read_text()
+    assert not (folder / job / "run.jobid").exists()
+
+
 def ended(number: str) -> list[str]:
     return lines(["sacct", "-X", "-n", "-P", "-j", number, "-o", "State,ExitCode"])
