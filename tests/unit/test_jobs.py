@@ -7,7 +7,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from snakemake.rules import Rule
 
@@ -240,6 +240,7 @@ def test_jobs_side_by_side_share_this_machine(tmp_path: Path) -> None:
 # ---------------------------------------------------------------------------------- a clean start
 
 
+@settings(max_examples=30)
 @given(st.text(st.characters(codec="ascii", exclude_characters="\0/"), min_size=1, max_size=12))
 def test_any_directory_can_be_quoted(name: str) -> None:
     import shlex

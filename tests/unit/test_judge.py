@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from relion_dispatch.errors import InputError
@@ -41,6 +41,7 @@ def test_a_curve_that_is_down_at_once_has_the_box_s_resolution() -> None:
     assert fsc(1.0, -0.2, -0.2, 0.9).resolution_angst == pytest.approx(100.0)
 
 
+@settings(max_examples=40)
 @given(st.lists(st.floats(-1, 1), min_size=1, max_size=30))
 def test_every_curve_has_a_resolution_within_its_shells(curve: list[float]) -> None:
     last = len(curve)
@@ -48,6 +49,7 @@ def test_every_curve_has_a_resolution_within_its_shells(curve: list[float]) -> N
     assert 100 / last - 1e-9 <= found <= 100 + 1e-9
 
 
+@settings(max_examples=40)
 @given(st.lists(st.floats(0, 1), min_size=2, max_size=20), st.floats(0, 1))
 def test_a_higher_curve_is_no_worse(curve: list[float], lift: float) -> None:
     higher = [min(1.0, value + lift) for value in curve]

@@ -23,7 +23,7 @@ def gaussian(side: int, angpix: float, centre_angst: tuple[float, float, float])
     return np.asarray(np.exp(-squared / (2 * 20.0**2)))
 
 
-@settings(max_examples=15)
+@settings(max_examples=8)
 @given(
     st.integers(24, 40),
     st.floats(3.0, 7.0),

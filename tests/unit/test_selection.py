@@ -4,7 +4,7 @@ import math
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from relion_dispatch.errors import InputError
@@ -44,6 +44,9 @@ all_limits = st.builds(
 )
 
 
+quick = settings(max_examples=30)
+
+
 # ------------------------------------------------------------------------------------ judgement
 
 
@@ -72,6 +75,7 @@ def test_classes_without_an_estimate_are_never_kept() -> None:
     assert kept(limits, statistics(1, 1.0, math.inf)) == []
 
 
+@quick
 @given(all_classes, all_limits)
 def test_every_class_is_judged_and_every_refusal_has_a_reason(
     classes: list[ClassStatistics], limits: Limits
@@ -86,6 +90,7 @@ def test_every_class_is_judged_and_every_refusal_has_a_reason(
     assert len(selection.report(judged).splitlines()) == 1 + len(classes)
 
 
+@quick
 @given(all_classes, all_limits, st.floats(1, 3))
 def test_a_looser_factor_keeps_no_fewer(
     classes: list[ClassStatistics], limits: Limits, factor: float
@@ -97,6 +102,7 @@ def test_a_looser_factor_keeps_no_fewer(
     assert set(kept(strict, *classes)) <= set(kept(loose, *classes))
 
 
+@quick
 @given(all_classes, st.floats(0, 0.5), st.floats(1, 3))
 def test_the_best_filled_class_is_kept(
     classes: list[ClassStatistics], share: float, factor: float

@@ -41,7 +41,7 @@ BUTTERWORTH_ORDER = 10
 LEAST_WEIGHT = 0.01
 #: Keeps empty images from divisions by zero.
 TINY = 1e-30
-FULL_SPHERE_DEG2 = 4 * math.pi * (180 / math.pi) ** 2
+HALF_SPHERE_DEG2 = 2 * math.pi * (180 / math.pi) ** 2
 BOX_TOLERANCE = 0.02
 
 
@@ -221,11 +221,11 @@ def _as_real(spectra: NDArray[np.complex128]) -> NDArray[np.float32]:
 
 
 def directions() -> Array:
-    """Spread views evenly over the sphere (Fibonacci lattice); rot and tilt in degrees, (n, 2)."""
-    count = round(FULL_SPHERE_DEG2 / STEP_DEG**2)
+    """Spread views evenly over half a sphere (Fibonacci lattice): rot and tilt in °, (n, 2)."""
+    count = round(HALF_SPHERE_DEG2 / STEP_DEG**2)
     index = np.arange(count) + 0.5
     rot = np.degrees(np.pi * (1 + math.sqrt(5)) * index) % 360
-    return np.stack([rot, np.degrees(np.arccos(1 - 2 * index / count))], axis=1)
+    return np.stack([rot, np.degrees(np.arccos(1 - index / count))], axis=1)
 
 
 def project(volume: Array, turns: Array) -> Array:
@@ -252,7 +252,9 @@ def _projections(volume: Array) -> Array:
     rot, tilt = directions().T
     angles = np.stack([rot, tilt, np.zeros_like(rot)], axis=1)
     # The second rotation tilts the last axis, along which is projected, away from itself.
-    return project(volume, Rotation.from_euler("ZYZ", angles, degrees=True).as_matrix())
+    front = project(volume, Rotation.from_euler("ZYZ", angles, degrees=True).as_matrix())
+    behind = np.roll(front[:, ::-1], 1, axis=1)  # mirrored about pixel n // 2
+    return np.concatenate([front, behind])
 
 
 def _turns(image: Array) -> Array:
