@@ -4,7 +4,7 @@
 #   make test     everything: lint, unit, RELION, Slurm and window tests, in one pytest run
 #   make unit     the quick tests alone
 #   make lint     style, types, workflow and shell checks
-#   make bench    how much time the workflow adds to RELION's own
+#   make bench    what the workflow adds to RELION's own time, and the dispatcher to sbatch
 #   make setup    the set-up alone; make setup-slurm for all that the tests need
 #   make lock     write the versions of what is in .venv to tools/constraints.txt
 #   make clean    remove what the above leave behind, but for .venv

@@ -10,7 +10,8 @@ import sys
 from collections import defaultdict
 from pathlib import Path
 
-from tests.bench import overhead, startup
+from tests.bench import overhead, startup, submitting
+from tests.cluster import slurm_cluster
 from tests.demo import runner
 
 
@@ -24,6 +25,7 @@ def main() -> int:
     bare, hook = startup.hook(args.out)
     print(f"python -c pass                      {bare:7.3f} s")
     print(f"relion-dispatch submit --dry-run    {hook:7.3f} s = {hook / bare:.1f} times")
+    print_submitting()
     if args.quick:
         return 0
     wall, chain, intervals = overhead.measure(args.out, args.seed)
@@ -36,6 +38,20 @@ def main() -> int:
     print(f"longest chain of RELION's programs  {chain:7.1f} s")
     print(f"added by the workflow               {wall - chain:7.1f} s = {wall / chain - 1:.1%}")
     return 0
+
+
+def print_submitting() -> None:
+    """Print what the dispatcher costs over ``sbatch``; where there is no Slurm, why not."""
+    if reason := slurm_cluster.missing():
+        print(f"sbatch and relion-dispatch submit were not compared: {reason}")
+        return
+    for found in submitting.measure():
+        print(f"job with {found.rows:,} particles          on the clock   of a core")
+        sbatch, dispatch = found.sbatch, found.dispatch
+        for name, cost in (("sbatch", sbatch), ("relion-dispatch submit", dispatch)):
+            print(f"  {name:<33} {cost.wall_s:7.3f} s    {cost.cpu_s:7.3f} s")
+        wall_s, cpu_s = dispatch.wall_s - sbatch.wall_s, dispatch.cpu_s - sbatch.cpu_s
+        print(f"  {'added':<33} {wall_s:7.3f} s    {cpu_s:7.3f} s")
 
 
 def arguments() -> argparse.Namespace:

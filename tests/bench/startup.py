@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import statistics
-import subprocess
 import sys
-import time
-from collections.abc import Sequence
 from pathlib import Path
 
+from tests.bench.costs import costs
 from tests.demo import runner
 
-REPEATS = 7
 EMPTY = "rule all:\n    input: []\n"
 JOB = (
     "`which relion_refine_mpi` --o Class3D/job032/run --i particles.star --ref map.mrc --ctf"
@@ -19,18 +15,6 @@ JOB = (
     " --oversampling 1 --healpix_order 2 --offset_range 5 --offset_step 2 --sym C1 --norm --scale"
     " --j 4 --gpu --pipeline_control Class3D/job032/"
 )
-
-
-def seconds(commands: Sequence[tuple[Sequence[str], Path]], repeats: int = REPEATS) -> list[float]:
-    """Run commands in turn, several times; the median time of each."""
-    times: list[list[float]] = [[] for _ in commands]
-    for _ in range(repeats + 1):
-        for found, (command, folder) in zip(times, commands, strict=True):
-            began = time.perf_counter()
-            subprocess.run(command, cwd=folder, check=True, capture_output=True, timeout=120)
-            found.append(time.perf_counter() - began)
-    # The first round fills caches.
-    return [statistics.median(found[1:]) for found in times]
 
 
 def dry_run(folder: Path) -> tuple[float, float]:
@@ -41,8 +25,8 @@ def dry_run(folder: Path) -> tuple[float, float]:
     empty.mkdir(exist_ok=True)
     (empty / "Snakefile").write_text(EMPTY)
     command = [str(Path(sys.executable).with_name("snakemake")), "-n"]
-    nothing, pipeline = seconds([(command, empty), (command, project)])
-    return nothing, pipeline
+    nothing, pipeline = costs([(command, empty), (command, project)])
+    return nothing.wall_s, pipeline.wall_s
 
 
 def hook(folder: Path) -> tuple[float, float]:
@@ -51,5 +35,5 @@ def hook(folder: Path) -> tuple[float, float]:
     script.write_text(f"{folder}/run.out\n{folder}/run.err\n{JOB}\n")
     program = str(Path(sys.executable).with_name("relion-dispatch"))
     submit = [program, "submit", "--profile", "m3", "--dry-run", str(script)]
-    bare, dispatch = seconds([([sys.executable, "-c", "pass"], folder), (submit, folder)])
-    return bare, dispatch
+    bare, dispatch = costs([([sys.executable, "-c", "pass"], folder), (submit, folder)])
+    return bare.wall_s, dispatch.wall_s
