@@ -358,6 +358,20 @@ def test_symmetry_during_or_after_the_initial_model() -> None:
     assert commands.initial_model_map(changed, V3_1) == "initial_model.mrc"
 
 
+def test_the_largest_of_several_classes_is_the_model() -> None:
+    several: dict[str, Any] = {"classes": 2}
+    run, largest, score = lines("initial_model", V3_1, initial_model=several)
+    assert has(run, "--K 2")
+    assert has(largest, "--model InitialModel/job012/run_it300_model.star")
+    assert has(largest, "--o InitialModel/job012/initial_model.mrc")
+    assert has(score, "--ref InitialModel/job012/initial_model.mrc")
+    in_c1 = several | {"in_c1": True}
+    _, largest, _, align, _, _ = lines("initial_model", V3_1, initial_model=in_c1)
+    assert has(largest, "--o InitialModel/job012/largest_class.mrc")
+    assert has(align, "--i InitialModel/job012/largest_class.mrc")
+    assert len(lines("initial_model", V4_0, initial_model=several)) == 5
+
+
 @pytest.mark.parametrize("version", [V3_1, V4_0, V5_0])
 def test_finished_starts_are_compared_alike(version: Version) -> None:
     changes: dict[str, Any] = {"initial_model": {"scoring_resolution": 18}}

@@ -10,12 +10,14 @@ from relion_dispatch.pipeline.classification import (
     class2d,
     class2d_iterations,
     class3d,
+)
+from relion_dispatch.pipeline.commandline import without_running_options
+from relion_dispatch.pipeline.initialmodel import (
     initial_model,
     initial_model_iterations,
     initial_model_map,
     start_seed,
 )
-from relion_dispatch.pipeline.commandline import without_running_options
 from relion_dispatch.pipeline.picking import picking, topaz_training
 from relion_dispatch.pipeline.polishing import ctf_refinement, polishing, polishing_training
 from relion_dispatch.pipeline.preprocessing import (

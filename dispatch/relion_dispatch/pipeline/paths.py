@@ -12,7 +12,7 @@ from pathlib import PurePosixPath
 
 from relion_dispatch.pipeline import commands
 from relion_dispatch.pipeline.check.names import bad_characters
-from relion_dispatch.pipeline.classification import initial_model_map
+from relion_dispatch.pipeline.initialmodel import initial_model_map
 from relion_dispatch.pipeline.layout import Layout
 from relion_dispatch.pipeline.options import Settings
 from relion_dispatch.pipeline.preprocessing import coordinate_suffix

@@ -14,8 +14,8 @@ from relion_dispatch.errors import InputError
 from relion_dispatch.pipeline import versions
 from relion_dispatch.pipeline.check.findings import Finding, error, warning
 from relion_dispatch.pipeline.check.names import SHELL_CHARACTERS, spelled
-from relion_dispatch.pipeline.classification import runs_in_c1
 from relion_dispatch.pipeline.consistency import check_version
+from relion_dispatch.pipeline.initialmodel import runs_in_c1
 from relion_dispatch.pipeline.options import Settings
 from relion_dispatch.pipeline.versions import Version
 
