@@ -137,5 +137,5 @@ def _box_and_micrograph(settings: Settings, box: int, side: float) -> Iterator[F
             "ctf-box-size",
             "ctf.box_size",
             f"{tile} px is larger than the micrographs, which are {side:g} px wide",
-            "make it smaller, such as 256",
+            f"make it smaller, such as {2 ** (int(side).bit_length() - 1)}",
         )
