@@ -12,7 +12,7 @@
 SHELL := /bin/bash
 BIN := .venv/bin
 SNAKEFILES = $(wildcard Snakefile rules workflow)
-SHELL_SCRIPTS = .ci/run $(shell find tools tests workflow profiles -name '*.sh' 2>/dev/null)
+SHELL_SCRIPTS = .ci/run $(shell find tools tests workflow profiles -name '*.sh' -not -path 'tests/golden/*' 2>/dev/null)
 
 # Programs of the environment, and no modules of other software in its way.
 export PATH := $(CURDIR)/$(BIN):$(PATH)
