@@ -70,8 +70,9 @@ for number, job in POLISHING_JOBS.items():
             **PROJECT.polishing_inputs(number),
             verdict=PROJECT.refined("verdict.json", number - 1),
             parameters=PROJECT.trained(number) or [],
+            maps=list(PROJECT.maps_before(number).values()) if PROJECT.polishing_rescales else [],
         output:
-            PROJECT.polished(number),
+            **PROJECT.polished_files(number),
         log:
             **job.logs,
         conda:

@@ -401,10 +401,11 @@ def test_kinds_of_ctf_refinement(
     assert columns <= {*tables["optics"], *tables["particles"]}
 
 
-def test_polishing_with_training(finished: Finished, tmp_path: Path) -> None:
+def test_polishing_with_training_to_another_size(finished: Finished, tmp_path: Path) -> None:
     """As short as it can be: two steps on a few particles, whose result says nothing."""
     training = {"min_particles": 5, "extra_arguments": "--par_iters 2"}
-    changes = {"polishing": {"train": True, "training": training}}
+    size = {"box_size": 64, "scaled_size": 40}
+    changes = {"polishing": {"train": True, "training": training, **size}}
     project = variants.make(tmp_path / "train", finished.data / "Movies", changes)
     variants.take(project, finished.project, *REFINED, "MotionCorr/job002", "CtfRefine/job041")
     variants.keep(project / "CtfRefine/job041/particles_ctf_refine.star", "particles", 8)
@@ -419,6 +420,12 @@ def test_polishing_with_training(finished: Finished, tmp_path: Path) -> None:
     used = (project / "Polish/job043/run.out").read_text()
     assert "using parameters from: Polish/job042/opt_params_all_groups.txt" in used
     assert len(variants.star(project / "Polish/job043/shiny.star")["particles"]) == 8
+    # 64 px of the movies scaled to 40: map and mask follow, as RELION wants them of one size.
+    for name in ("reference", "mask"):
+        assert image(project / f"Polish/job043/{name}.mrc").shape == (40, 40, 40)
+        assert angpix(project / f"Polish/job043/{name}.mrc") == pytest.approx(3.5 * 64 / 40)
+    refined = project / "Refine3D/job035/run_class001.mrc"
+    assert alike(project / "Polish/job043/reference.mrc", refined) > 0.98
 
 
 # ------------------------------------------------------------------------------- what would be done

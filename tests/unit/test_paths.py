@@ -166,6 +166,17 @@ def test_a_step_that_is_left_out_of_a_round_passes_its_input_on() -> None:
     assert no_polishing.polished(1) == no_polishing.ctf_refined(1)
 
 
+def test_polished_particles_of_another_size_come_with_maps_of_theirs() -> None:
+    same = paths()
+    assert same.polished_files(1) == {"particles": "Polish/job043/shiny.star"}
+    other = paths({"polishing": {"box_size": 512, "scaled_size": 384}})
+    assert other.polished_files(1) == {
+        "particles": "Polish/job043/shiny.star",
+        "reference": "Polish/job043/reference.mrc",
+        "mask": "Polish/job043/mask.mrc",
+    }
+
+
 def test_training_is_asked_for() -> None:
     assert paths().trained(1) is None
     trained = paths({"polishing": {"train": True}})

@@ -92,3 +92,28 @@ def test_an_unreadable_file_is_told(tmp_path: Path, capsys: pytest.CaptureFixtur
     words = ["--i", str(tmp_path / "own.mrc"), "--o", "out.mrc", "--angpix", "2", "--box", "16"]
     assert reference.main(words) == 2
     assert "own.mrc: cannot be read as MRC" in capsys.readouterr().err
+
+
+def test_a_mask_stays_between_0_and_1_in_the_size_of_particles(tmp_path: Path) -> None:
+    axes = np.indices((24,) * 3) - 12
+    sphere = (axes**2).sum(axis=0) < 36  # a hard edge, which splines overshoot
+    with mrcfile.new(tmp_path / "mask.mrc", sphere.astype(np.float32)) as handle:
+        handle.voxel_size = 5.0
+    optics = "data_optics\n\nloop_\n_rlnImagePixelSize #1\n_rlnImageSize #2\n4.0 30\n"
+    (tmp_path / "shiny.star").write_text(optics)
+    paths = ["--i", str(tmp_path / "mask.mrc"), "--o", str(tmp_path / "made.mrc")]
+    assert reference.main([*paths, "--like", str(tmp_path / "shiny.star"), "--mask"]) == 0
+    with mrcfile.open(tmp_path / "made.mrc") as handle:
+        made, angpix = np.array(handle.data), float(handle.voxel_size.x)
+    assert made.shape == (30, 30, 30)
+    assert angpix == pytest.approx(4.0)
+    assert (made.min(), made.max()) == (0, 1)
+
+
+def test_particles_without_their_size_are_told(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "old.star").write_text("data_\n\nloop_\n_rlnImageName #1\n1@a.mrcs\n")
+    words = ["--i", "map.mrc", "--o", "made.mrc", "--like", str(tmp_path / "old.star")]
+    assert reference.main(words) == 2
+    assert "does not say its particles' size" in capsys.readouterr().err

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from relion_dispatch.errors import InputError
-from relion_dispatch.pipeline import evidence, judge, selection, starts
+from relion_dispatch.pipeline import evidence, judge, reference, selection, starts
 from relion_dispatch.pipeline.settings import merge
 from relion_dispatch.pipeline.steps import Project
 from relion_dispatch.pipeline.verdict import Thresholds
@@ -247,6 +247,25 @@ def test_sizes_are_planned_for_the_box_at_hand(
         assert known(found, step) == classified, step
     for step in ("refine3d", "mask", "postprocess"):
         assert known(found, step) == refined, step
+
+
+def test_maps_follow_polished_particles_of_another_size() -> None:
+    found = project({"polishing": {"box_size": 512, "scaled_size": 384}, "polishing_rounds": 2})
+    *_, map_, mask = found.polishing(2).commands
+    args = reference._arguments(words(map_, "reference"))
+    assert (args.i, args.o) == (
+        Path("Refine3D/job044/run_class001.mrc"),
+        Path("Polish/job053/reference.mrc"),
+    )
+    assert (args.like, args.mask) == (Path("Polish/job053/shiny.star"), False)
+    args = reference._arguments(words(mask, "reference"))
+    assert (args.i, args.mask) == (Path("MaskCreate/job045/mask.mrc"), True)
+    (refine,) = found.refinement(2).commands
+    assert "--ref Polish/job053/reference.mrc" in refine
+    assert "--solvent_mask Polish/job053/mask.mrc" in refine
+    assert found.refinement(2).data == {"box": 384}
+    assert found.refinement(0).data["box"] == 360
+    assert len(project().polishing(1).commands) == 1
 
 
 def test_extraction_cuts_the_full_box() -> None:

@@ -195,6 +195,24 @@ class Paths:
             return self.path("polishing", "shiny.star", round_)
         return self.ctf_refined(round_)
 
+    @property
+    def polishing_rescales(self) -> bool:
+        """Whether polished particles have a box and a pixel size of their own."""
+        return self.settings.polishing.enabled and self.settings.polishing.box_size is not None
+
+    def maps_before(self, round_: int) -> dict[str, str]:
+        """Map and mask that a round begins with, by their role in its refinement."""
+        return {
+            "reference": self.refined("run_class001.mrc", round_ - 1),
+            "mask": self.path("mask", "mask.mrc", round_ - 1),
+        }
+
+    def polished_files(self, round_: int) -> dict[str, str]:
+        """Particles for a round's refinement, and its maps where they are brought to their size."""
+        maps = self.maps_before(round_) if self.polishing_rescales else ()
+        scaled = {role: self.path("polishing", f"{role}.mrc", round_) for role in maps}
+        return {"particles": self.polished(round_), **scaled}
+
     def trained(self, round_: int) -> str | None:
         """Polishing parameters that a round trains; None without training."""
         if not (self.settings.polishing.enabled and self.settings.polishing.train):

@@ -1,4 +1,4 @@
-"""Bring a user's map to the pixel size and box of the particles.
+"""Bring a map or a mask to the pixel size and box of particles.
 
 ``python -m relion_dispatch.pipeline.reference`` does it to an MRC file. RELION before 5.0 refuses a
 reference of another size, and its own tool rounds the scaled box to an even number of pixels, which
@@ -59,8 +59,19 @@ def _lowpass(volume: Array, limit: float) -> Array:
     return np.asarray(np.fft.irfftn(np.fft.rfftn(volume) * kept, s=volume.shape, axes=(0, 1, 2)))
 
 
-def convert(source: Path, target: Path, new_angpix: float, new_box: int) -> str:
+def convert(
+    source: Path, target: Path, new_angpix: float, new_box: int, *, mask: bool = False
+) -> str:
     """Resample an MRC file into another; return a sentence about it.
+
+    Parameters
+    ----------
+    source, target
+        The file, and the one to write.
+    new_angpix, new_box
+        Voxel size in Å and side in voxels of the one to write.
+    mask
+        Whether it is a mask: RELION refuses one that is not between 0 and 1 everywhere.
 
     Raises
     ------
@@ -79,6 +90,7 @@ def convert(source: Path, target: Path, new_angpix: float, new_box: int) -> str:
     if len(volume.shape) != 3 or len(set(volume.shape)) != 1 or not angpix > 0:
         raise InputError(f"{source}: is no map in a cubic box with a pixel size in its header")
     made = resample(volume, angpix, new_angpix, new_box)
+    made = np.clip(made, 0, 1) if mask else made
     draft = target.with_name(f".{target.name}")
     with mrcfile.new(draft, made.astype(np.float32), overwrite=True) as handle:
         handle.voxel_size = new_angpix
@@ -87,20 +99,47 @@ def convert(source: Path, target: Path, new_angpix: float, new_box: int) -> str:
     return f"{source}: {box} px of {angpix:g} Å to {new_box} px of {new_angpix:g} Å"
 
 
+def size_of(particles: Path) -> tuple[float, int]:
+    """Read the pixel size in Å and the box of particles, of their first optics group.
+
+    Raises
+    ------
+    InputError
+        When they cannot be read.
+    """
+    from relion_dispatch.pipeline import tables
+
+    try:
+        first = tables.read(particles)["optics"].iloc[0]
+        return float(first["rlnImagePixelSize"]), int(first["rlnImageSize"])
+    except (KeyError, IndexError) as error:
+        raise InputError(f"{particles}: does not say its particles' size: {error}") from error
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Resample a map."""
-    parser = argparse.ArgumentParser(prog="reference", description=__doc__)
-    parser.add_argument("--i", type=Path, required=True, help="the map")
-    parser.add_argument("--o", type=Path, required=True, help="the map to write")
-    parser.add_argument("--angpix", type=float, required=True, help="new pixel size, Å")
-    parser.add_argument("--box", type=int, required=True, help="new box, px")
-    args = parser.parse_args(argv)
+    args = _arguments(argv)
     try:
-        print(convert(args.i, args.o, args.angpix, args.box))
+        size = size_of(args.like) if args.like else (args.angpix, args.box)
+        print(convert(args.i, args.o, *size, mask=args.mask))
     except DispatchError as error:
         print(f"error: {error}", file=sys.stderr)
         return error.exit_code
     return 0
+
+
+def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="reference", description=__doc__)
+    parser.add_argument("--i", type=Path, required=True, help="the map")
+    parser.add_argument("--o", type=Path, required=True, help="the map to write")
+    parser.add_argument("--like", type=Path, help="STAR file of particles of the new size")
+    parser.add_argument("--angpix", type=float, help="new pixel size, Å; without --like")
+    parser.add_argument("--box", type=int, help="new box, px; without --like")
+    parser.add_argument("--mask", action="store_true", help="it is a mask")
+    args = parser.parse_args(argv)
+    if args.like is None and (args.angpix is None or args.box is None):
+        parser.error("--like, or --angpix and --box, must be given")
+    return args
 
 
 if __name__ == "__main__":

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shlex
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -85,11 +85,13 @@ class Project(Paths):
             commands=lines,
             first=start_clean(out),
             planner=self.planner,
-            data=self._data(step),
+            data=self._data(step, round_),
             concurrent=concurrent,
         )
 
-    def _data(self, step: str) -> dict[str, Any]:
+    def _data(self, step: str, round_: int) -> dict[str, Any]:
+        if round_ and self.polishing_rescales:
+            return {"box": self.settings.polishing.scaled_size}
         first = step in CLASSIFICATION or (step in REFINEMENT and not self.extracts_again)
         known = self.extracted_box if first else self.full_box
         return dict(zip(("box", "angpix"), known, strict=True)) if known else {}
@@ -193,9 +195,8 @@ class Project(Paths):
         if not round_:
             return {"particles": self.full_particles, "reference": self.reference}
         return {
-            "particles": self.polished(round_),
-            "reference": self.refined("run_class001.mrc", round_ - 1),
-            "mask": self.path("mask", "mask.mrc", round_ - 1),
+            **self.maps_before(round_),
+            **self.polished_files(round_),
             "verdict": self.refined("verdict.json", round_ - 1),
         }
 
@@ -277,7 +278,14 @@ class Project(Paths):
         lines = commands.polishing(
             self.settings, self.version, out=out, parameters=trained, **files
         )
-        return self.job("polishing", lines, round_)
+        return self.job("polishing", (*lines, *self._rescale(round_)), round_)
+
+    def _rescale(self, round_: int) -> Iterator[str]:
+        """Write commands that bring the maps of a round to polished particles of another size."""
+        made = self.polished_files(round_)
+        for role, file in self.maps_before(round_).items() if self.polishing_rescales else ():
+            words = ("--i", file, "--o", made[role], "--like", made["particles"])
+            yield python_command("reference", *words, *(("--mask",) if role == "mask" else ()))
 
     def local_resolution(self) -> StepJob:
         """Make the local resolution of the last map."""
