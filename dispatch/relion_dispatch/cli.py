@@ -121,6 +121,11 @@ def _add_profile(parser: argparse.ArgumentParser) -> None:
     new = actions.add_parser("new", help="write a first profile from the live scheduler")
     new.add_argument("folder", help="the new profile's folder")
     new.set_defaults(run=_profile_new)
+    take = actions.add_parser("import-template", help="take over a RELION_QSUB_TEMPLATE")
+    take.add_argument("template", help="the file that RELION_QSUB_TEMPLATE has named so far")
+    take.add_argument("profile", nargs="?", default="", help=_PROFILE_HELP)
+    take.add_argument("--name", default="submit", help="of the job type; default: submit")
+    take.set_defaults(run=_profile_import)
 
 
 def _add_status(parser: argparse.ArgumentParser) -> None:
@@ -270,6 +275,16 @@ def _profile_new(args: argparse.Namespace) -> int:
 
     place = profiles.new(args.folder, live.profile_text(live.ask(profiles.slurm())))
     _write(f"{place}\nrelion-dispatch profile install {place} makes it known by its name.\n")
+    return 0
+
+
+def _profile_import(args: argparse.Namespace) -> int:
+    from relion_dispatch import profiles, takeover
+
+    profile = profiles.load_profile(args.profile or None)
+    made = takeover.read(args.template)
+    place = takeover.add_template(profile, args.name, made.text)
+    _write("".join(f"{line}\n" for line in (place, *takeover.advice(made, profile.cluster))))
     return 0
 
 

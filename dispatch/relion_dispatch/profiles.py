@@ -282,9 +282,12 @@ def _files(path: Path, project: Path) -> Iterator[Path]:
         yield of_project
 
 
-def _template_dirs(path: Path) -> tuple[Path, ...]:
+def folder_of(path: Path) -> Path:
+    """Return the folder of a profile that is given by its cluster file or its folder."""
     folder = path.parent if path.is_file() else path
-    if path.is_file() and folder.name == "config":
-        folder = folder.parent
-    own = (folder / name for name in TEMPLATE_FOLDERS)
+    return folder.parent if path.is_file() and folder.name == "config" else folder
+
+
+def _template_dirs(path: Path) -> tuple[Path, ...]:
+    own = (folder_of(path) / name for name in TEMPLATE_FOLDERS)
     return (*(each.resolve() for each in own if each.is_dir()), TEMPLATES)

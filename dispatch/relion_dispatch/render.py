@@ -68,6 +68,8 @@ def render(plan: Plan) -> str:
 @cache
 def _environment(template_dirs: tuple[Path, ...]) -> jinja2.Environment:
     """Keep compiled templates: compiling them takes ten times as long as all the rest."""
+    from shlex import quote
+
     import jinja2
 
     environment = jinja2.Environment(
@@ -79,6 +81,7 @@ def _environment(template_dirs: tuple[Path, ...]) -> jinja2.Environment:
         bytecode_cache=_bytecode(),
     )
     environment.filters["sbatch"] = sbatch_word
+    environment.filters["quote"] = quote
     return environment
 
 

@@ -16,4 +16,10 @@ XXXerrfileXXX
 # extra7: XXXextra7XXX
 # extra8: XXXextra8XXX
 # extra9: XXXextra9XXX
+# extra10: XXXextra10XXX
+# extra11: XXXextra11XXX
+# extra12: XXXextra12XXX
+# extra13: XXXextra13XXX
+# extra14: XXXextra14XXX
+# extra15: XXXextra15XXX
 XXXcommandXXX
