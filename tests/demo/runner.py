@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 import time
@@ -51,6 +52,8 @@ def simulate(folder: Path, *arguments: str) -> Path:
     asked = json.dumps(arguments)
     if marker.is_file() and marker.read_text() == asked:
         return folder
+    # What another simulation, or one that was interrupted, has left is of no use.
+    shutil.rmtree(folder, ignore_errors=True)
     environment = {**os.environ, "PYTHONPATH": str(ROOT / "tests")}
     command = [sys.executable, "-m", "simulator", "--out", str(folder), *arguments]
     subprocess.run(command, check=True, env=environment, stdout=subprocess.DEVNULL, timeout=600)
