@@ -512,7 +512,7 @@ def test_postprocessing() -> None:
     assert has(command, "--angpix 0.9 --mtf mtf.star --mtf_angpix 0.885 --adhoc_bfac -50")
     assert has(command, "--skip_fsc_weighting --low_pass 4.5")
     assert has(line("local_resolution", **changes), "--adhoc_bfac -100")
-    assert has(line("local_resolution", **changes), "--mtf mtf.star")
+    assert has(line("local_resolution", **changes), "--mtf mtf.star --mtf_angpix 0.885")
 
 
 @pytest.mark.parametrize(
