@@ -219,6 +219,7 @@ def _overrides(args: argparse.Namespace) -> dict[str, object]:
 def _env(args: argparse.Namespace) -> int:
     import shutil
     from pathlib import Path
+    from shlex import join
 
     from relion_dispatch import fields
     from relion_dispatch.jobscript import TEMPLATE
@@ -227,11 +228,12 @@ def _env(args: argparse.Namespace) -> int:
     profile = load_profile(args.profile or None)
     beside = Path(sys.argv[0]).resolve().with_name("relion-dispatch")
     program = str(beside) if beside.is_file() else shutil.which("relion-dispatch")
+    # RELION gives the command to a shell.
     name = profile.name if "/" not in profile.name else str(profile.path.resolve())
     values = fields.settings(
         profile.cluster,
         profile=name,
-        command=f"{program or 'relion-dispatch'} submit",
+        command=join([program or "relion-dispatch", "submit"]),
         template=str(TEMPLATE),
     )
     _write(fields.shell_text(values, args.shell))

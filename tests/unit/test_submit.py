@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -263,3 +264,19 @@ def test_env_is_for_the_shell(project: Path, capfd: pytest.CaptureFixture[str]) 
     assert "export RELION_QUEUE_USE=yes\n" in out
     template = next(line for line in out.splitlines() if "RELION_QSUB_TEMPLATE" in line)
     assert Path(template.partition("=")[2]).is_file()
+
+
+def test_the_windows_shell_finds_the_program_wherever_it_is(
+    project: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    program = project / "it's in a folder/relion-dispatch"
+    program.parent.mkdir()
+    program.write_text('#!/bin/sh\nprintf "%s\\n" "$@"\n')
+    program.chmod(0o755)
+    monkeypatch.setattr("sys.argv", [str(program)])
+    _, out, _ = run(capfd, "env", "--profile", "m3")
+
+    # As RELION does it: the command, a blank, the file, and an ampersand, given to system().
+    window = f'{out}\nexec sh -c "$RELION_QSUB_COMMAND {FOLDER}/run_submit.script & wait"'
+    done = subprocess.run(["bash", "-c", window], capture_output=True, text=True, check=False)
+    assert (done.stdout, done.stderr) == (f"submit\n{FOLDER}/run_submit.script\n", "")
