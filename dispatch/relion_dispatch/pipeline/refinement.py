@@ -203,7 +203,7 @@ def local_resolution(settings: Settings, *, half_map: str, mask: str, out: str) 
             option("--angpix", pixel_size or FROM_HEADER),
             option("--adhoc_bfac", options.adhoc_bfactor),
             option("--locres_sampling", options.sampling),
-            # RELION's window leaves its pixel size out; RELION then takes the map's, also if binned.
+            # RELION's window leaves its pixel size out; then the map's is taken, even if binned.
             *_mtf(settings),
             option("--mask", mask),
             option("--random_seed", settings.seed),
