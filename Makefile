@@ -36,7 +36,7 @@ test: setup-slurm lint
 	$(BIN)/python -m pytest
 
 unit: setup
-	$(BIN)/python -m pytest tests/unit tests/golden
+	$(BIN)/python -m pytest -m 'not slow' --hypothesis-profile=quick tests/unit tests/golden
 
 lint: setup
 	$(BIN)/ruff check

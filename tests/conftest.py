@@ -17,6 +17,8 @@ PROGRAMS = {
 
 # A machine with more work than cores makes any deadline a matter of luck.
 settings.register_profile("relion-dispatch", deadline=None)
+# For `make unit`, which is run all the time; `make test` searches further.
+settings.register_profile("quick", deadline=None, max_examples=15)
 settings.load_profile("relion-dispatch")
 
 

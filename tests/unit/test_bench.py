@@ -13,6 +13,8 @@ from relion_dispatch.data import read_facts
 from tests.bench import submitting
 from tests.bench.costs import costs
 
+pytestmark = pytest.mark.slow
+
 
 def test_the_benchmarks_particles_are_read_as_relions(tmp_path: Path) -> None:
     submitting.particles(tmp_path / "particles.star", rows=450)

@@ -21,6 +21,8 @@ import relion_dispatch
 from relion_dispatch import resources
 from relion_dispatch.errors import DispatchError
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).resolve().parents[2]
 WORKFLOW = ("Snakefile", "rules", "workflow", "config", "profiles", "envs")
 

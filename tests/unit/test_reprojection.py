@@ -17,6 +17,8 @@ from relion_dispatch.pipeline.verdict import Thresholds
 from tests.unit import phantoms
 from tests.unit.phantoms import ANGPIX, BOX_ANGST, DIAMETER_ANGST, SIDE, Array
 
+pytestmark = pytest.mark.slow
+
 STOP = Thresholds().stop_agreement
 VOLUME, OTHER = phantoms.blobs(1), phantoms.blobs(2)
 IMAGES = phantoms.views(VOLUME, 4)

@@ -16,6 +16,8 @@ from relion_dispatch.pipeline.settings import merge
 from tests.unit.pipeline_chain import MINIMUM
 from tests.unit.rules_reader import Rule, Workflow, rules
 
+pytestmark = pytest.mark.slow
+
 OWN_FILES = ("own.mrc", "own.star", "picked.star", "moved.star")
 JOB = re.compile(r"[A-Z]\w+/job\d{3}/")
 STARTS = {

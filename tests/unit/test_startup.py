@@ -10,6 +10,8 @@ import pytest
 
 from relion_dispatch import config, profiles, remembered, starscan
 
+pytestmark = pytest.mark.slow
+
 HEAVY = ("jinja2", "jsonschema", "mrcfile", "numpy", "pandas", "snakemake", "starfile", "yaml")
 
 

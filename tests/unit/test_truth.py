@@ -27,6 +27,8 @@ from tests.simulator.settings import Settings
 from tests.simulator.simulate import make_camera
 from tests.simulator.specimen import pseudo_protein, true_map
 
+pytestmark = pytest.mark.slow
+
 Floats = NDArray[np.float64]
 
 BOX, ANGPIX = 32, 5.25
