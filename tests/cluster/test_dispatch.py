@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 from collections import Counter
@@ -11,6 +12,8 @@ from pathlib import Path
 import pytest
 import yaml
 
+from relion_dispatch import profiles, takeover
+from relion_dispatch.qsubtemplate import imported
 from tests.cluster.project import wait_until
 from tests.cluster.slurm_cluster import Cluster
 
@@ -19,6 +22,20 @@ pytestmark = pytest.mark.slurm
 #: Stands in for RELION: every rank says who, where and with which GPUs it is.
 WHERE = """#!/bin/bash
 echo "$OMPI_COMM_WORLD_RANK $SLURMD_NODENAME" >>where
+"""
+#: What a site may have given RELION until now.
+SITE = """#!/bin/bash -l
+#SBATCH --job-name=XXXnameXXX
+#SBATCH --output=XXXoutfileXXX
+#SBATCH --error=XXXerrfileXXX
+#SBATCH --partition=XXXqueueXXX
+#SBATCH --nodes=XXXnodesXXX --ntasks=XXXmpinodesXXX
+#SBATCH --cpus-per-task=XXXthreadsXXX
+#SBATCH --time=XXXextra1XXX
+#SBATCH --reservation=XXXextra2XXX
+COLOURS=(red green)
+echo "${#COLOURS[@]} colours"
+mpirun -n XXXmpinodesXXX XXXcommandXXX
 """
 ENDED = ("RELION_JOB_EXIT_SUCCESS", "RELION_JOB_EXIT_FAILURE")
 
@@ -150,6 +167,23 @@ def test_profiles_fit_the_live_scheduler(slurm: Cluster, tmp_path: Path) -> None
     assert made.returncode == 0, made.stderr
     assert run("check", str(tmp_path / "mine")).returncode == 0
     assert "no such partition" in run("check", "slurm").stdout
+
+
+def test_a_sites_own_template_runs(gui: Gui, tmp_path: Path) -> None:
+    site = tmp_path / "site"
+    site.mkdir()
+    shutil.copy(profiles.find("m3") / "dispatch.yaml", site)
+    made = takeover.add_template(profiles.load_profile(site), "submit", imported(SITE).text)
+    gui.program("relion_import", "#!/bin/bash\necho hello $SLURM_CPUS_PER_TASK\n")
+    line = "relion_import --odir Import/job001/ --i 'Movies/*.tif'"
+    gui.submit("Import/job001", line, profile=str(site))
+
+    assert gui.end("Import/job001") == "RELION_JOB_EXIT_SUCCESS"
+    assert "hello 1\n" in gui.text("Import/job001/run.out")
+    script = gui.text("Import/job001/run_submit.script.run")
+    assert script.startswith("#!/bin/bash -l\n# shellcheck")
+    assert 'COLOURS=(red green)\necho "${#COLOURS[@]} colours"\n' in script
+    assert made.name == "submit.sh.j2"
 
 
 def test_a_job_killed_outright_is_found_dead(gui: Gui) -> None:
