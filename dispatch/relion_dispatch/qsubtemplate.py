@@ -252,8 +252,9 @@ class _Line:
     def _extra(self, field: re.Match[str]) -> tuple[str, str, int]:
         said, end = _engines(self.text, field), field.end()
         if "mem_mb" in said:
-            unit = _UNIT.match(self.text, end)
-            return f"{{{{ {said} }}}}M", "", unit.end() if unit else end
+            unit, kind = _UNIT.match(self.text, end), _HEADER.match(self.text)
+            megabytes = "mb" if kind and kind[1] == "PBS" else "M"
+            return f"{{{{ {said} }}}}{megabytes}", "", unit.end() if unit else end
         if said == "job.ngpu":
             return "{{ job.gpus_per_node }}", "job.gpus_per_node", end
         if said == "job.account":

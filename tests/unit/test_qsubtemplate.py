@@ -137,6 +137,31 @@ def test_a_grid_engine_template(site: Path) -> None:
     assert shellcheck(made.script) == ""
 
 
+@pytest.mark.parametrize(
+    "line, expected",
+    [
+        ("#PBS -l nodes=XXXnodesXXX:ppn=XXXdedicatedXXX", "#PBS -l nodes=2:ppn={cores}"),
+        ("#PBS -l walltime=XXXextra1XXX,mem=XXXextra2XXXgb", "#PBS -l walltime=7200,mem={mem}mb"),
+        ("#PBS -l select=1:ngpus=XXXextra3XXX", "#PBS -l select=1:ngpus=2"),
+        ('#PBS -o "XXXoutfileXXX"', '#PBS -o "Class 3D/job006/run.out"'),
+        ("#BSUB -W XXXextra9XXX", "#BSUB -W 120"),
+        ('#BSUB -R "span[ptile=XXXdedicatedXXX]"', '#BSUB -R "span[ptile={cores}]"'),
+        ("#SBATCH -t XXXextra1XXX -A XXXextra2XXX", "#SBATCH -t 02:00:00 -A ab12"),
+        ("#SBATCH --mem-per-cpu=XXXextra3XXXgb", "#SBATCH --mem-per-cpu={mem_per_core}M"),
+        ("#SBATCH --output=XXXnameXXXlog", '#SBATCH --output="Class 3D/job006/"log'),
+        ("cd XXXnameXXX && cd -", "cd 'Class 3D/job006/' && cd -"),
+    ],
+)
+def test_what_the_engine_decides_stands_in_every_scheduler_s_words(
+    site: Path, line: str, expected: str
+) -> None:
+    made = planned(site, f"#!/bin/bash\n{line}\nXXXcommandXXX\n", runtime="2h", account="ab12")
+    cores = made.ntasks_per_node * made.cpus_per_task
+
+    sizes = {"cores": cores, "mem": made.mem_mb, "mem_per_core": made.mem_mb // cores}
+    assert made.script.splitlines()[2] == expected.format(**sizes)
+
+
 def test_options_of_the_profile_and_the_job_count(site: Path) -> None:
     script = planned(site, SLURM, account="ab12", ngpu=0).script
 
