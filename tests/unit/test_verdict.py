@@ -215,3 +215,10 @@ def test_a_user_may_go_on_regardless(tmp_path: Path) -> None:
     file = tmp_path / "verdict.json"
     verdict.settle(with_levels(Level.STOP), file, Thresholds(stop=False))
     assert json.loads(file.read_text())["verdict"] == "stop"
+
+
+def test_refined_maps_may_agree_a_little_less() -> None:
+    limits = verdict.Thresholds()
+    between = limits.stop_agreement - 0.01
+    assert verdict.agreement(between, limits).level is Level.STOP
+    assert verdict.agreement(between, limits.refined()).level is Level.DOUBTFUL

@@ -80,7 +80,8 @@ def judge(args: argparse.Namespace, limits: Thresholds) -> Verdict:
     best = selection.best_class(selection.judge(model.classes, classes))
     fsc = read_fsc(args.postprocess) if args.postprocess else None
     angst = fsc.resolution_angst if fsc else best.resolution_angst
-    compared, unknown = evidence.against_2d(args.map, evidence.from_arguments(args), limits)
+    agreeing = limits.refined() if fsc else limits
+    compared, unknown = evidence.against_2d(args.map, evidence.from_arguments(args), agreeing)
     found = (
         verdict.resolution(angst, verdict.earlier_resolution(args.before), limits),
         verdict.pmax(model.pmax, limits),

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from relion_dispatch.pipeline import commands, settings, versions
+from relion_dispatch.pipeline import commands, consistency, settings, versions
 from relion_dispatch.pipeline.jobs import LIMITS_OPTION, Planner, StepJob, python_command, tracked
 from relion_dispatch.pipeline.layout import Layout
 from relion_dispatch.pipeline.paths import Paths
@@ -48,12 +48,15 @@ class Project(Paths):
         Raises
         ------
         InputError
-            When the configuration is wrong, or RELION is missing and its version not given.
+            When the configuration is wrong or not for this RELION, or RELION is missing and its
+            version not given.
         """
         checked = settings.load(config, source="config.yaml")
+        version = versions.resolve(checked.relion_version)
+        consistency.check_version(checked, version)
         return cls(
             settings=checked,
-            version=versions.resolve(checked.relion_version),
+            version=version,
             layout=Layout(checked.first_job),
             planner=Planner(profile_name=profile, sizing=checked.sizing),
         )
