@@ -48,8 +48,7 @@ class Project(Paths):
         Raises
         ------
         InputError
-            When the configuration is wrong or not for this RELION, or RELION is missing and its
-            version not given.
+            When the configuration is wrong or not for this RELION, or no RELION is found.
         """
         checked = settings.load(config, source="config.yaml")
         version = versions.resolve(checked.relion_version)
@@ -278,9 +277,8 @@ class Project(Paths):
         """Make a round's polishing."""
         out = self.layout.dir("polishing", round=round_)
         files, trained = self.polishing_inputs(round_), self.trained(round_)
-        lines = commands.polishing(
-            self.settings, self.version, out=out, parameters=trained, **files
-        )
+        files |= {"parameters": trained} if trained else {}
+        lines = commands.polishing(self.settings, self.version, out=out, **files)
         return self.job("polishing", (*lines, *self._rescale(round_)), round_)
 
     def _rescale(self, round_: int) -> Iterator[str]:
