@@ -86,6 +86,14 @@ def alike(first: Path, second: Path) -> float:
     return correlation(resample(image(fine), angpix(fine), len(volume), angpix(coarse)), volume)
 
 
+def write_sphere(path: Path, side: int, radius: float, angpix_: float) -> None:
+    """Write a mask of a soft sphere, its sizes in voxels."""
+    z, y, x = np.mgrid[:side, :side, :side] - side // 2
+    with mrcfile.new(path) as mrc:
+        mrc.set_data(np.clip(radius - np.sqrt(x * x + y * y + z * z), 0, 1).astype(np.float32))
+        mrc.voxel_size = angpix_
+
+
 def left_of_gain(micrograph: Path, gain: Path) -> float:
     """Correlate a micrograph with the gain reference that its movies were multiplied with."""
     pattern = image(gain)
@@ -136,8 +144,13 @@ def test_super_resolution_movies_in_part(small: Path, tmp_path: Path) -> None:
         "patches_y": 3,
         "dose_weighting": False,
     }
-    changes = {"motion_correction": motion, "sample": {"box_size": 32, "small_box_size": 32}}
+    changes = {
+        "gain": {"defects": "defects.txt"},
+        "motion_correction": motion,
+        "sample": {"box_size": 32, "small_box_size": 32},
+    }
     project = variants.make(tmp_path / "half", small / "Movies", variants.ON_SMALL, changes)
+    (project / "defects.txt").write_text("100 200 8 2\n")
     variants.make_only(project, "relion_import", "motion_correction")
     tables = variants.star(project / CORRECTED)
     assert tables["optics"]["rlnMicrographPixelSize"][0] == 7
@@ -148,6 +161,7 @@ def test_super_resolution_movies_in_part(small: Path, tmp_path: Path) -> None:
     said = (project / "MotionCorr/job002/Movies/mov001.log").read_text()
     assert "Frames to be used: 2 3 4 5" in said
     assert "Patches: X = 3 Y = 3" in said
+    assert metadata["general"]["rlnMicrographDefectFile"] == "defects.txt"
 
 
 def test_motioncor2_is_refused_where_relion_cannot_start_it(small: Path, tmp_path: Path) -> None:
@@ -260,7 +274,7 @@ def test_what_this_relion_cannot_do_is_refused_first(finished: Finished, tmp_pat
         "extraction": {"min_figure_of_merit": 0.1},
     }
     project = variants.make(tmp_path / "new", finished.data / "Movies", changes)
-    said = variants.refused(project)
+    said = variants.refused(project, "-n")
     for option in ("picking.method: topaz", "class2d.algorithm: vdam", "class3d.blush: true"):
         assert f"{option} is not for RELION 3.1" in said
     assert "refine3d.blush: true is not for RELION 3.1" in said
@@ -335,6 +349,29 @@ def test_first_model_at_full_size_without_3d_classes(finished: Finished, tmp_pat
     assert alike(full, project / "Select/job031/initial_model.mrc") > 0.99
 
 
+def test_2d_classes_in_fast_subsets(finished: Finished, tmp_path: Path) -> None:
+    changes: dict[str, Any] = {
+        "class2d": {
+            "fast_subsets": True,
+            "iterations": 20,
+            "classes": 2,
+            "psi_sampling": 30,
+            "resolution_limit": 25,
+            "zero_mask": False,
+        },
+        "select2d": {"max_resolution": 40, "resolution_factor": 3, "min_particles": 10},
+    }
+    project = variants.make(tmp_path / "class2d", finished.data / "Movies", changes)
+    variants.take(project, finished.project, "Extract/job005")
+    variants.keep(project / "Extract/job005/particles.star", "particles", 60)
+    assert variants.make_only(project, "class2d", "select2d") == {"class2d", "select2d"}
+    classes = variants.star(project / "Class2D/job006/run_it020_model.star")["model_classes"]
+    assert len(classes) == 2
+    assert classes["rlnEstimatedResolution"].min() >= 25
+    kept = variants.star(project / "Select/job007/particles.star")["particles"]
+    assert 10 <= len(kept) <= 60
+
+
 def test_3d_classes_in_a_mask_with_local_searches(finished: Finished, tmp_path: Path) -> None:
     options = {"iterations": 2, "mask": "our mask.mrc", "local_search_range": 15}
     changes: dict[str, Any] = {
@@ -345,16 +382,29 @@ def test_3d_classes_in_a_mask_with_local_searches(finished: Finished, tmp_path: 
     variants.take(project, finished.project, "Extract/job005", "Class2D/job006", "Select/job007")
     variants.take(project, finished.project, "Select/job031")
     variants.keep(project / "Select/job007/particles.star", "particles", 60)
-    z, y, x = np.mgrid[:32, :32, :32] - 16
-    with mrcfile.new(project / "our mask.mrc") as mrc:
-        mrc.set_data(np.clip(13 - np.sqrt(x * x + y * y + z * z), 0, 1).astype(np.float32))
-        mrc.voxel_size = 5.25
+    write_sphere(project / "our mask.mrc", 32, 13, 5.25)
     assert variants.make_only(project, "class3d", "select3d") == {"class3d", "select3d"}
     best = image(project / "Select/job033/best_class.mrc")
     assert np.abs(best[0]).max() < 1e-6 < best.max()
 
 
 # ---------------------------------------------------------------------------- maps and their rounds
+def test_refinement_in_a_mask(finished: Finished, tmp_path: Path) -> None:
+    options = {"mask": "our mask.mrc", "solvent_corrected_fsc": True, "finer_faster": True}
+    changes: dict[str, Any] = {"refine3d": {**options, "ini_high": 40, "zero_mask": False}}
+    project = variants.make(tmp_path / "refine3d", finished.data / "Movies", changes)
+    variants.take(project, finished.project, "Extract/job034")
+    variants.keep(project / "Extract/job034/particles.star", "particles", 24)
+    write_sphere(project / "our mask.mrc", 48, 20, 3.5)
+    assert variants.make_only(project, "refine3d") == {"refine3d"}
+    said = (project / "Refine3D/job035/run.out").read_text()
+    assert "Auto-refine: Refinement has converged" in said
+    assert "Calculating solvent-corrected gold-standard FSC" in said
+    # RELION masks what it goes on with, not what it ends with.
+    half = image(project / "Refine3D/job035/run_it001_half1_class001.mrc")
+    assert np.abs(half[0]).max() < 1e-6 < half.max()
+
+
 def test_given_threshold_bfactor_and_mtf(finished: Finished, tmp_path: Path) -> None:
     changes: dict[str, Any] = {
         "mask": {"threshold": 0.02, "lowpass": 20},
@@ -399,6 +449,28 @@ def test_kinds_of_ctf_refinement(
     tables = variants.star(project / "CtfRefine/job041/particles_ctf_refine.star")
     assert len(tables["particles"]) == 60
     assert columns <= {*tables["optics"], *tables["particles"]}
+
+
+def test_polishing_of_given_particles(finished: Finished, tmp_path: Path) -> None:
+    changes: dict[str, Any] = {
+        "start": "particles",
+        "particles": "particles.star",
+        "corrected_micrographs": "MotionCorr/job002/corrected_micrographs.star",
+        "polishing": {"parameters_file": "our sigmas.txt", "first_frame": 2, "last_frame": 9},
+        "optics": {"pixel_size": None},
+    }
+    project = variants.make(tmp_path / "given", finished.data / "Movies", changes)
+    (project / "our sigmas.txt").write_text("1.5 9000 2.5\n")
+    shutil.copy(finished.project / "Select/job007/particles.star", project)
+    variants.take(project, finished.project, "Extract/job005", "MotionCorr/job002")
+    variants.take(project, finished.project, *REFINED, "CtfRefine/job041")
+    variants.keep(project / "CtfRefine/job041/particles_ctf_refine.star", "particles", 8)
+    assert variants.make_only(project, "polishing_1") == {"polishing_1"}
+    said = (project / "Polish/job043/run.out").read_text()
+    assert "s_vel: 1.5, s_div: 9000, s_acc: 2.5" in said
+    found = variants.star(project / "Polish/job043/shiny.star")
+    assert len(found["particles"]) == 8
+    assert found["optics"]["rlnImageSize"][0] == 48
 
 
 def test_polishing_with_training_to_another_size(finished: Finished, tmp_path: Path) -> None:
@@ -450,3 +522,11 @@ def test_half_a_round(finished: Finished, tmp_path: Path, left_out: str) -> None
     assert f"{without}/" not in said
     assert particles in said
     assert "Refine3D/job044/run_class001.mrc" in said
+
+
+def test_refinement_of_what_was_extracted_first(finished: Finished, tmp_path: Path) -> None:
+    changes: dict[str, Any] = {"reextraction": {"enabled": False}, "first_job": 101}
+    said = variants.planned(variants.make(tmp_path / "small", finished.data / "Movies", changes))
+    assert "Extract/job134/" not in said
+    refine = "--i Select/job133/particles.star --ref Select/job133/best_class.mrc"
+    assert refine in said
