@@ -40,6 +40,11 @@ def test_a_wrong_configuration_names_the_file() -> None:
         project({"seed": "one"})
 
 
+def test_what_relion_cannot_do_is_refused() -> None:
+    with pytest.raises(InputError, match=r"class3d\.blush: true is not for RELION 4\.0"):
+        project({"class3d": {"blush": True}}, "4.0")
+
+
 # ------------------------------------------------------------- commands of this package's modules
 
 
