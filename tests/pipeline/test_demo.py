@@ -151,10 +151,9 @@ def test_a_changed_option_reruns_its_step_and_what_follows(
     assert planned(project) == expected
 
 
-def test_a_forced_step_starts_clean_and_keeps_its_logs(finished: Finished, tmp_path: Path) -> None:
+def test_a_forced_step_starts_clean(finished: Finished, tmp_path: Path) -> None:
     project = finished.copy(tmp_path / "forced")
     job = project / "LocalRes/job047"
-    before = (job / "run.out").read_text()
     (job / "stale.mrc").touch()
     arguments = ("--profile", LOCAL, "--forcerun", "local_resolution")
     run = runner.snakemake(project, *arguments)
@@ -162,7 +161,7 @@ def test_a_forced_step_starts_clean_and_keeps_its_logs(finished: Finished, tmp_p
     assert set(run.steps) == {"local_resolution", "all"}
     assert not (job / "stale.mrc").exists()
     assert (job / "relion_locres.mrc").is_file()
-    assert (job / "run.out").read_text().startswith(before)
+    assert "exit code 0" in (job / "run.out").read_text()
 
 
 def test_a_failing_step_leaves_its_logs_and_relions_marker(

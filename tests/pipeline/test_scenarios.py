@@ -48,6 +48,7 @@ def test_start_from_micrographs_with_given_coordinates(finished: Finished, tmp_p
         "micrographs": "Movies/*.mrc",
         "picking": {"method": "coordinates", "coordinates": "Movies/*_autopick.star"},
         "refine3d": {"enabled": False},
+        "local_resolution": {"enabled": False},
         "polishing_rounds": 0,
         "polishing": {"enabled": False},
         "ctf": {"use_power_spectra": False},
@@ -75,6 +76,7 @@ def test_start_from_particles_with_an_own_model(finished: Finished, tmp_path: Pa
         "class2d": {"enabled": False},
         "initial_model": {"reference": "model.mrc"},
         "refine3d": {"enabled": False},
+        "local_resolution": {"enabled": False},
         "polishing_rounds": 0,
         "polishing": {"enabled": False},
     }
@@ -89,7 +91,7 @@ def test_start_from_particles_with_an_own_model(finished: Finished, tmp_path: Pa
 
 
 def test_bad_input_is_told_before_anything_runs(finished: Finished, tmp_path: Path) -> None:
-    options: dict[str, Any] = {"optics": {"pixel_size": 0.35}, "dose": {"per_frame": 300}}
+    options: dict[str, Any] = {"optics": {"pixel_size": 4.5}, "dose": {"per_frame": 300}}
     project = project_with(tmp_path / "bad", options)
     (project / "Movies").mkdir()
     for source in finished.data.glob("Movies/*.mrcs"):
