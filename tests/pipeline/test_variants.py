@@ -394,7 +394,7 @@ def test_refinement_in_a_mask(finished: Finished, tmp_path: Path) -> None:
     changes: dict[str, Any] = {"refine3d": {**options, "ini_high": 40, "zero_mask": False}}
     project = variants.make(tmp_path / "refine3d", finished.data / "Movies", changes)
     variants.take(project, finished.project, "Extract/job034")
-    variants.keep(project / "Extract/job034/particles.star", "particles", 24)
+    variants.keep(project / "Extract/job034/particles.star", "particles", 16)
     write_sphere(project / "our mask.mrc", 48, 20, 3.5)
     assert variants.make_only(project, "refine3d") == {"refine3d"}
     said = (project / "Refine3D/job035/run.out").read_text()
