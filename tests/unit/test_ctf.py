@@ -41,6 +41,8 @@ from tests.thon_rings import (
     write_mrc,
 )
 
+pytestmark = pytest.mark.slow
+
 TALOS = Optics(voltage_kv=200.0, cs_mm=2.7, amplitude_contrast=0.07)
 SEARCH = Search(
     min_resolution=30.0,

@@ -20,6 +20,8 @@ from relion_dispatch.schedulers import LSF, PBS, SGE, SLURM, Definition
 from relion_dispatch.submitter import Submission
 from relion_dispatch.watch import Verdict
 
+pytestmark = pytest.mark.slow
+
 # Jobs are folders in $QUEUE named by their ids, with the job's name and process id inside. Each
 # stand-in prints what the real command would.
 SUBMIT = r"""

@@ -312,6 +312,7 @@ def test_ctf_program(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     assert chosen() == {}
 
 
+@pytest.mark.slow
 def test_snakemake_reads_the_module(tmp_path: Path, data: Path) -> None:
     """The Snakefile pulls in whatever workflow is installed, with the project's own options."""
     project = tmp_path / "it's {here}; $HOME"
