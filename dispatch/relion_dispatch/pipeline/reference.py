@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from relion_dispatch.errors import DispatchError, InputError
+from relion_dispatch.pipeline import mrc
 
 if TYPE_CHECKING:
     import numpy as np
@@ -81,12 +82,7 @@ def convert(
     import mrcfile
     import numpy as np
 
-    try:
-        with mrcfile.open(source) as handle:
-            volume = np.asarray(handle.data, dtype=np.float64)
-            angpix = float(handle.voxel_size.x)
-    except (OSError, ValueError) as error:
-        raise InputError(f"{source}: cannot be read as MRC: {error}") from error
+    volume, angpix = mrc.read(source)
     if len(volume.shape) != 3 or len(set(volume.shape)) != 1 or not angpix > 0:
         raise InputError(f"{source}: is no map in a cubic box with a pixel size in its header")
     made = resample(volume, angpix, new_angpix, new_box)

@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from relion_dispatch.errors import InputError
+from relion_dispatch.pipeline import mrc
 
 if TYPE_CHECKING:
     from relion_dispatch.pipeline.tables import ClassStatistics
@@ -81,7 +82,7 @@ def compare(map_: Path, classes: Sequence[ClassStatistics], diameter_angst: floa
     InputError
         When an image cannot be read or the boxes differ.
     """
-    volume, angpix = _read(map_)
+    volume, angpix = mrc.read(map_)
     images, image_angpix = _averages(classes)
     sizes = volume.shape[0] * angpix, images.shape[-1] * image_angpix
     if abs(sizes[0] - sizes[1]) > BOX_TOLERANCE * sizes[0]:
@@ -95,23 +96,13 @@ def compare(map_: Path, classes: Sequence[ClassStatistics], diameter_angst: floa
     )
 
 
-def _read(path: Path) -> tuple[Array, float]:
-    import mrcfile
-
-    try:
-        with mrcfile.open(path) as handle:
-            return np.asarray(handle.data, dtype=np.float64), float(handle.voxel_size.x)
-    except (OSError, ValueError) as error:
-        raise InputError(f"{path}: cannot be read as MRC: {error}") from error
-
-
 def _averages(classes: Sequence[ClassStatistics]) -> tuple[Array, float]:
     stacks: dict[str, tuple[Array, float]] = {}
     images = []
     for each in classes:
         number, _, stack = each.image.rpartition("@")
         if stack not in stacks:
-            images_, angpix = _read(Path(stack))
+            images_, angpix = mrc.read(Path(stack))
             stacks[stack] = images_.reshape(-1, *images_.shape[-2:]), angpix
         images.append(stacks[stack][0][int(number or 1) - 1])
     return np.array(images), stacks[stack][1]
