@@ -12,6 +12,7 @@ from relion_dispatch.errors import InputError
 from relion_dispatch.jobtypes import Gpu, Ranks, Resolved
 from relion_dispatch.memory import MIB, Problem
 from relion_dispatch.needs import Need
+from relion_dispatch.parameters import check_name
 from relion_dispatch.units import memory_mb, minutes
 
 if TYPE_CHECKING:
@@ -74,13 +75,20 @@ class Asked:
 
 
 def collect(resolved: Resolved, command: Command, overrides: Mapping[str, object]) -> Asked:
-    """Lay the user's wishes over the job type's parameters."""
+    """Lay the user's wishes over the job type's parameters.
+
+    Raises
+    ------
+    InputError
+        For a wish whose name looks like a slip of a parameter's.
+    """
     parameters: dict[str, Any] = dict(resolved.parameters)
     wished: set[str] = set()
     notes: list[str] = []
     for name, value in overrides.items():
         if name == "job_type" or value is None:
             continue
+        check_name(name, resolved.parameters)
         if name in resolved.locked:
             notes.append(f"{name} = {value} was asked for, but job type {resolved.name} locks it.")
             continue

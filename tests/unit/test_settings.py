@@ -278,6 +278,10 @@ def test_every_misspelt_name_is_reported_with_its_path(path: tuple[str, ...], ta
             "class2d.extra_arguments cannot be read as arguments: no closing quotation",
         ),
         ({"sizing": {"refine": {}}}, "sizing.refine is no step; there is: refine3d"),
+        (
+            {"sizing": {"refine3d": {"runtimes": 60}}},
+            "sizing.refine3d: unknown job parameter 'runtimes': did you mean 'runtime'?",
+        ),
     ],
 )
 def test_settings_that_contradict_each_other(changes: Mapping[str, Any], message: str) -> None:

@@ -4,6 +4,9 @@ from pathlib import Path
 
 import pytest
 
+from relion_dispatch.engine import Request, plan
+from relion_dispatch.errors import InputError
+from relion_dispatch.profiles import load_profile
 from relion_dispatch.submit import Submission, planned
 
 COMMAND = "`which relion_refine_mpi` --o Refine3D/job019/run --auto_refine --i a.star --ref map.mrc"
@@ -21,3 +24,14 @@ def test_the_windows_mpi_processes_are_ranks_where_they_can_be_laid_out(
     made = planned(Submission(script=str(script), profile="m3"))
     assert made.ntasks == ranks
     assert any("not heeded" in note for note in made.notes) == (asked == "6")
+
+
+def test_a_slip_in_a_parameters_name_is_told() -> None:
+    request = Request(commands=(COMMAND,), overrides={"ntheads": 4})
+    with pytest.raises(InputError, match=r"'ntheads': did you mean 'nthread'\?"):
+        plan(request, load_profile("m3"))
+
+
+def test_parameters_of_a_sites_own_templates_are_left_alone() -> None:
+    made = plan(Request(commands=(COMMAND,), overrides={"colour": "red"}), load_profile("m3"))
+    assert made.parameters["colour"] == "red"

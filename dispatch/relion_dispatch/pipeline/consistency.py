@@ -9,6 +9,7 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from relion_dispatch.errors import InputError
+from relion_dispatch.parameters import check_name
 from relion_dispatch.pipeline.layout import STEP_NAMES
 from relion_dispatch.pipeline.options import Settings
 from relion_dispatch.pipeline.versions import Version
@@ -272,6 +273,15 @@ def _sizing(s: Settings) -> Problems:
         if step not in STEP_NAMES:
             near = difflib.get_close_matches(step, STEP_NAMES, n=1) or STEP_NAMES
             yield f"sizing.{step} is no step; there is: {', '.join(near)}"
+        for name in s.sizing[step]:
+            yield from _slip(f"sizing.{step}", name)
+
+
+def _slip(place: str, name: str) -> Problems:
+    try:
+        check_name(name, {})
+    except InputError as error:
+        yield f"{place}: {error}"
 
 
 CHECKS: tuple[Callable[[Settings], Problems], ...] = (
