@@ -7,11 +7,8 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from snakemake.rules import Rule
 
-from relion_dispatch import processes
 from relion_dispatch.pipeline.commandline import RUNNING_OPTIONS
 from relion_dispatch.pipeline.jobs import (
     RESOURCES,
@@ -22,7 +19,6 @@ from relion_dispatch.pipeline.jobs import (
     python_command,
     tracked,
 )
-from relion_dispatch.pipeline.steps import start_clean
 from relion_dispatch.pipeline.versions import Version
 from tests.unit.pipeline_chain import chain, settings_with
 
@@ -235,26 +231,3 @@ def test_jobs_side_by_side_share_this_machine(tmp_path: Path) -> None:
     alone, many = job(**values).plan(), job(**values, concurrent=1000).plan()
     assert alone.ntasks * alone.cpus_per_task == (os.cpu_count() or 1)
     assert many.ntasks * many.cpus_per_task == 1
-
-
-# ---------------------------------------------------------------------------------- a clean start
-
-
-@settings(max_examples=30)
-@given(st.text(st.characters(codec="ascii", exclude_characters="\0/"), min_size=1, max_size=12))
-def test_any_directory_can_be_quoted(name: str) -> None:
-    import shlex
-
-    assert shlex.split(start_clean(f"{name}/"))[1] == f"{name}/"
-
-
-def test_a_job_starts_clean_but_keeps_its_logs(tmp_path: Path) -> None:
-    out = tmp_path / "my project/Class3D/job032"
-    (out / "Movies/deep").mkdir(parents=True)
-    kept = {"run.out", "run.err", "job.star", "job_pipeline.star", "note.txt", "run_submit.script"}
-    left = {"run_it025_data.star", "RELION_JOB_EXIT_FAILURE", "verdict.json", ".hidden", "run.exit"}
-    for name in (*kept, *left, "Movies/a.mrc", "Movies/deep/b.star"):
-        (out / name).touch()
-    done = processes.run(["bash", "-c", start_clean(f"{out}/")], timeout_s=20)
-    assert (done.returncode, done.stderr) == (0, "")
-    assert {path.name for path in out.iterdir()} == kept

@@ -10,6 +10,7 @@ import pytest
 
 from relion_dispatch.errors import InputError
 from relion_dispatch.pipeline import evidence, judge, reference, selection, starts
+from relion_dispatch.pipeline.jobs import python_command
 from relion_dispatch.pipeline.settings import merge
 from relion_dispatch.pipeline.steps import Project
 from relion_dispatch.pipeline.verdict import Thresholds
@@ -167,7 +168,7 @@ def test_the_user_s_map_is_scaled_to_the_small_box() -> None:
 def test_jobs_begin_clean_in_their_own_directory() -> None:
     job = project().refinement(1)
     assert (job.step, job.out) == ("refine3d", "Refine3D/job044/")
-    assert job.lines[0].startswith("find Refine3D/job044/ -mindepth 1 ")
+    assert job.lines[0] == python_command("begin", "Refine3D/job044/")
     assert job.lines[1:] == job.commands
 
 

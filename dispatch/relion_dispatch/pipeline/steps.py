@@ -19,14 +19,6 @@ from relion_dispatch.pipeline.paths import Paths
 CLASSIFICATION = ("class2d", "initial_model", "class3d")
 #: Steps on particles at full size, if they are extracted again.
 REFINEMENT = ("refine3d", "mask", "postprocess", "ctf_refinement", "polishing", "local_resolution")
-#: What stays in a job's directory when it starts again: the window's own files and the logs.
-KEPT = ("run.out", "run.err", "run_submit.script*", "job.star", "job_pipeline.star", "note.txt")
-
-
-def start_clean(out: str) -> str:
-    """Write the command that empties a job's directory but for logs and the window's files."""
-    kept = " ".join(f"! -name {shlex.quote(name)}" for name in KEPT)
-    return f"find {shlex.quote(out)} -mindepth 1 {kept} -delete"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,7 +77,7 @@ class Project(Paths):
             step=step,
             out=out,
             commands=lines,
-            first=start_clean(out),
+            first=python_command("begin", out),
             planner=self.planner,
             data=self._data(step, round_),
             concurrent=concurrent,
