@@ -20,12 +20,13 @@ export PATH="${PATH//"$PWD/.venv/bin:"/}:/usr/sbin:/sbin"
 # Modules of other software set these; they would leak into the environment or break it.
 unset PYTHONPATH PYTHONHOME PIP_USER PIP_TARGET PIP_PREFIX
 
-# program:Debian package
+# program:Debian package, or a header that mpicc has to find
 PROGRAMS=(relion_refine_mpi:relion mpirun:openmpi-bin gs:ghostscript)
 SLURM_PROGRAMS=(
     slurmctld:slurm-wlm slurmd:slurm-wlm sbatch:slurm-wlm munged:munge
     slurmdbd:slurmdbd mariadbd:mariadb-server
     relion:relion-gui Xvfb:xvfb xdotool:xdotool import:imagemagick
+    mpi.h:libopenmpi-dev csh:tcsh
 )
 # What .venv is made from.
 STAMPED_FILES=(pyproject.toml tools/constraints.txt tools/setup.sh)
@@ -34,11 +35,19 @@ say() {
     printf 'setup: %s\n' "$*" >&2
 }
 
-# The packages behind those of the given program:package pairs whose program is not on PATH.
+# Whether a program is on PATH, or a header where the MPI compiler finds it.
+is_there() {
+    case $1 in
+    *.h) mpicc -include "$1" -E -x c /dev/null >/dev/null 2>&1 ;;
+    *) command -v "$1" >/dev/null ;;
+    esac
+}
+
+# The packages behind those of the given program:package pairs whose program is not there.
 missing_packages() {
     local pair
     for pair in "$@"; do
-        command -v "${pair%%:*}" >/dev/null || printf '%s\n' "${pair#*:}"
+        is_there "${pair%%:*}" || printf '%s\n' "${pair#*:}"
     done | sort -u
 }
 

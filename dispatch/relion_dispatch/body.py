@@ -70,6 +70,11 @@ _HOSTS = """\
 hosts=$({command} | awk '{{printf "%s%s:%d", sep, $1, NR == 1 ? {first} : {others}; sep = ","}}')
 """
 
+_RANK_HOSTS = """\
+rank_hosts=$({command} | awk '{{
+  for (n = NR == 1 ? {first} : {others}; n > 0; n--) {{ printf "%s%s", sep, $1; sep = "," }} }}')
+"""
+
 _WHICH = re.compile(r"(?:`|\$\()\s*(?:\S*/)?which\s+([\w.+-]+)\s*[`)]")
 
 
@@ -158,7 +163,8 @@ def _commands(script: Script) -> Iterable[str]:
     programs = sorted({name for line in script.commands for name in _WHICH.findall(line)})
     if len(script.ranks_on) > 1:
         first, others = script.ranks_on[:2]
-        yield _HOSTS.format(command=script.hosts_command, first=first, others=others)
+        wanted = _RANK_HOSTS if any("$rank_hosts" in each for each in script.commands) else _HOSTS
+        yield wanted.format(command=script.hosts_command, first=first, others=others)
     if programs:
         yield _NEED.format(programs=" ".join(programs))
     yield from (f"{_stopping(line)}\n" for line in script.commands)

@@ -95,7 +95,8 @@ class Cluster:
     launcher
         Starts an MPI program on one node; `{ntasks}`, `{cpus_per_task}`, `{nodes}` are filled in.
     multinode_launcher
-        The same on several nodes; `{hosts}` is the list `node:ranks,node:ranks`.
+        The same on several nodes; `{hosts}` is the list `node:ranks,node:ranks`, `{rank_hosts}`
+        the list of every rank's node, for launchers that want it so.
     hosts_command
         Prints the allocated nodes, one a line, inside a job on several nodes.
     modules

@@ -121,7 +121,11 @@ def _launched(command: Command, sized: Size, cluster: Cluster, *, parallel: bool
 def _launcher(command: Command, sized: Size, cluster: Cluster) -> str:
     template = cluster.launcher if sized.nodes == 1 else cluster.multinode_launcher
     words = template.format(
-        ntasks=sized.ntasks, cpus_per_task=sized.cpus_per_task, nodes=sized.nodes, hosts="$hosts"
+        ntasks=sized.ntasks,
+        cpus_per_task=sized.cpus_per_task,
+        nodes=sized.nodes,
+        hosts="$hosts",
+        rank_hosts="$rank_hosts",
     )
     return " ".join([words, *_kept(command.launcher)])
 

@@ -32,22 +32,29 @@ def gpu_layout(need: Need, room: Room) -> Size:
 
 
 def _one_rank_each(need: Need, room: Room) -> Size:
-    nodes = need.nodes or 1
-    gpus = need.ngpu or room.gpus
-    if need.max_ranks is not None:
-        gpus = min(gpus, -(-need.max_ranks // nodes))
+    """One rank on each GPU, and no more GPUs than there is something to do for.
+
+    These programs find their device in the map by the number of their rank in the whole job, and
+    stop, or read past its end, where it is too short (src/motioncorr_runner.cpp,
+    src/autopicker_mpi.cpp, src/ctffind_runner.cpp): it names the devices of all nodes.
+    """
+    most = need.max_ranks or room.gpus * (need.nodes or 1)
+    nodes = min(need.nodes or 1, most)
+    gpus = min(need.ngpu or room.gpus, most // nodes)
     if gpus > room.ranks_by_memory(need, 1):
         raise Unfit(f"{gpus} ranks of {rank_mem_mb(need, 1)} MB do not fit its {room.mem_mb} MB")
     threads = threads_of(need, room.cores // gpus)
     note = f"Exactly one rank on each of {count(gpus * nodes, 'GPU')}."
     found = shape(room, (gpus,) * nodes, threads, note)
-    return replace(found, gpus_per_node=gpus, gpu_map=":".join(map(str, range(gpus))))
+    return replace(found, gpus_per_node=gpus, gpu_map=":".join([*map(str, range(gpus))] * nodes))
 
 
 def _one_process(need: Need, room: Room) -> Size:
     alone = need.gpu == "one_device"
     gpus = 1 if alone else need.ngpu or room.gpus
     threads = threads_of(need, min(room.cores, 4 * gpus))
+    if "ngpu" not in need.wished:
+        gpus = min(gpus, threads)  # a thread keeps to one device
     per_rank = None if alone else room.gpu_mem_mb(need, -(-threads // gpus))
     limit = room.gpu_limit(need)
     if per_rank is not None and limit is not None and per_rank > limit:

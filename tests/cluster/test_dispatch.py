@@ -6,23 +6,18 @@ import os
 import shutil
 import subprocess
 import sys
-from collections import Counter
 from pathlib import Path
 
 import pytest
-import yaml
 
 from relion_dispatch import profiles, takeover
 from relion_dispatch.qsubtemplate import imported
+from tests.cluster.gui_job import Gui
 from tests.cluster.project import wait_until
 from tests.cluster.slurm_cluster import Cluster
 
 pytestmark = pytest.mark.slurm
 
-#: Stands in for RELION: every rank says who, where and with which GPUs it is.
-WHERE = """#!/bin/bash
-echo "$OMPI_COMM_WORLD_RANK $SLURMD_NODENAME" >>where
-"""
 #: What a site may have given RELION until now.
 SITE = """#!/bin/bash -l
 #SBATCH --job-name=XXXnameXXX
@@ -37,85 +32,11 @@ COLOURS=(red green)
 echo "${#COLOURS[@]} colours"
 mpirun -n XXXmpinodesXXX XXXcommandXXX
 """
-ENDED = ("RELION_JOB_EXIT_SUCCESS", "RELION_JOB_EXIT_FAILURE")
-
-
-class Gui:
-    """A project, RELION's programs, and the submit command that RELION's window runs."""
-
-    def __init__(self, root: Path) -> None:
-        self.project = root / "a pröject's"
-        self.bin = root / "bin"
-        self.bin.mkdir()
-        self.project.mkdir()
-        site = {
-            "OMPI_ALLOW_RUN_AS_ROOT": "1",
-            "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1",
-            "PATH": f"{self.bin}:{os.environ['PATH']}",
-        }
-        self.project.joinpath("dispatch.yaml").write_text(
-            yaml.safe_dump({"cluster": {"environment": site}})
-        )
-
-    def program(self, name: str, text: str) -> None:
-        for each in (name, f"{name}_mpi"):
-            (self.bin / each).write_text(text)
-            (self.bin / each).chmod(0o755)
-
-    def submit(self, folder: str, *lines: str, profile: str = "m3", **parameters: object) -> str:
-        """Submit a job as the window does, and return what is printed."""
-        path = self.project / folder
-        path.mkdir(parents=True, exist_ok=True)
-        text = "\n".join([f"{folder}/run.out", f"{folder}/run.err", *lines])
-        (path / "run_submit.script").write_text(text + "\n")
-        done = subprocess.run(
-            [
-                *(sys.executable, "-m", "relion_dispatch.cli", "submit", "--profile", profile),
-                *(f"--set={name}={value}" for name, value in parameters.items()),
-                f"{folder}/run_submit.script",
-            ],
-            cwd=self.project,
-            env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        return done.stdout + done.stderr
-
-    def end(self, folder: str) -> str:
-        """Wait for a job's marker and return it."""
-        path = self.project / folder
-        wait_until(lambda: any((path / name).exists() for name in ENDED))
-        return next(name for name in ENDED if (path / name).exists())
-
-    def text(self, *names: str) -> str:
-        return "".join((self.project / name).read_text() for name in names)
 
 
 @pytest.fixture
 def gui(slurm: Cluster, tmp_path: Path) -> Gui:
     return Gui(tmp_path)
-
-
-@pytest.mark.parametrize(
-    "nodes, ranks", [(1, (9,)), (2, (9, 8)), (3, (9, 8, 8)), (4, (9, 8, 8, 8))]
-)
-def test_every_gpu_of_every_node_gets_the_same_workers(
-    gui: Gui, nodes: int, ranks: tuple[int, ...]
-) -> None:
-    gui.program("relion_refine", WHERE)
-    line = "mpirun `which relion_refine_mpi` --o Class3D/job001/run --ref a --K 2 --j 1"
-    said = gui.submit("Class3D/job001", line, nodes=nodes, nthread=1, workers_per_gpu=4)
-
-    assert "Submitted batch job" in said
-    marker = gui.end("Class3D/job001")
-    logs = gui.text("Class3D/job001/run.out", "Class3D/job001/run.err")
-    assert marker == "RELION_JOB_EXIT_SUCCESS", logs
-    where = dict(line.split() for line in gui.text("where").splitlines())
-    assert sorted(map(int, where)) == list(range(sum(ranks)))
-    assert Counter(where.values())[where["0"]] == ranks[0]
-    assert sorted(Counter(where.values()).values(), reverse=True) == list(ranks)
-    assert "exit code 0" in logs
 
 
 def test_the_guis_job_ends_with_its_exit_code(gui: Gui) -> None:

@@ -192,3 +192,12 @@ def test_hosts_of_several_nodes_are_laid_out(job: Job) -> None:
 
     assert job.run(lines) == 0
     assert job.text("run.out").startswith("n1:9,n2:8,n3:8\n")
+
+
+def test_every_rank_has_its_node_where_the_launcher_wants_that(job: Job) -> None:
+    lines = body(
+        script('echo "$rank_hosts"', hosts_command="printf 'n1\\nn2\\nn3\\n'", ranks_on=(3, 2, 2))
+    )
+
+    assert job.run(lines) == 0
+    assert job.text("run.out").startswith("n1,n1,n1,n2,n2,n3,n3\n")

@@ -98,10 +98,16 @@ def test_the_tests_need_more_than_a_user(machine: Machine) -> None:
 
     user, tests = machine.set_up(), machine.set_up("slurm")
 
-    window = ("relion-gui", "xdotool", "imagemagick")
-    assert not any(package in user.stderr for package in window)
-    assert all(f" {package}" in tests.stderr for package in window)
+    more = ("relion-gui", "xdotool", "imagemagick", "libopenmpi-dev", "tcsh")
+    assert not any(package in user.stderr for package in more)
+    assert all(f" {package}" in tests.stderr for package in more)
     assert "xvfb" not in tests.stderr
+
+
+def test_a_header_is_there_when_the_compiler_finds_it(machine: Machine) -> None:
+    machine.add("mpicc", '#!/bin/bash\n[ "$1 $2" = "-include mpi.h" ]\n')
+
+    assert "libopenmpi-dev" not in machine.set_up("slurm").stderr
 
 
 def test_without_rights_it_names_only_what_is_missing(machine: Machine) -> None:

@@ -41,7 +41,7 @@ trap 'exit 143' TERM
 mkdir -p Refine3D/job013
 rm -f Refine3D/job013/RELION_JOB_EXIT_* Refine3D/job013/run.exit
 exec >>Refine3D/job013/run.out 2>>Refine3D/job013/run.err
-export RELION_SHELL=bash OMP_NUM_THREADS=1 OMPI_MCA_hwloc_base_binding_policy=none
+export RELION_SHELL=bash OMP_NUM_THREADS=1 OMPI_MCA_hwloc_base_binding_policy=none PRTE_MCA_hwloc_default_binding_policy=none
 echo "relion-dispatch: refine3d on $(hostname), $(date '+%F %T'), 21 ranks of 2 threads, 4 GPUs a node, 245760 MB a node"
 nvidia-smi -L 2>/dev/null || echo "GPUs: ${CUDA_VISIBLE_DEVICES:-none}"
 programs="relion_refine_mpi"

@@ -41,7 +41,7 @@ trap 'exit 143' TERM
 mkdir -p Extract/job006
 rm -f Extract/job006/RELION_JOB_EXIT_* Extract/job006/run.exit
 exec >>Extract/job006/run.out 2>>Extract/job006/run.err
-export RELION_SHELL=bash OMP_NUM_THREADS=1 OMPI_MCA_hwloc_base_binding_policy=none
+export RELION_SHELL=bash OMP_NUM_THREADS=1 OMPI_MCA_hwloc_base_binding_policy=none PRTE_MCA_hwloc_default_binding_policy=none
 # shellcheck source=/dev/null
 type module >/dev/null 2>&1 || . /etc/profile.d/modules.sh 2>/dev/null ||
   module() { echo "relion-dispatch: no module command here for: module $*" >&2; }

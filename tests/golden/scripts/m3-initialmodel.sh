@@ -42,7 +42,7 @@ trap 'exit 143' TERM
 mkdir -p InitialModel/job011
 rm -f InitialModel/job011/RELION_JOB_EXIT_* InitialModel/job011/run.exit
 exec >>InitialModel/job011/run.out 2>>InitialModel/job011/run.err
-export RELION_SHELL=bash OMP_NUM_THREADS=1 OMPI_MCA_hwloc_base_binding_policy=none
+export RELION_SHELL=bash OMP_NUM_THREADS=1 OMPI_MCA_hwloc_base_binding_policy=none PRTE_MCA_hwloc_default_binding_policy=none
 # shellcheck source=/dev/null
 type module >/dev/null 2>&1 || . /etc/profile.d/modules.sh 2>/dev/null ||
   module() { echo "relion-dispatch: no module command here for: module $*" >&2; }

@@ -42,7 +42,7 @@ trap 'exit 143' TERM
 mkdir -p MultiBody/job014
 rm -f MultiBody/job014/RELION_JOB_EXIT_* MultiBody/job014/run.exit
 exec >>MultiBody/job014/run.out 2>>MultiBody/job014/run.err
-export RELION_SHELL=bash OMP_NUM_THREADS=1 OMPI_MCA_hwloc_base_binding_policy=none
+export RELION_SHELL=bash OMP_NUM_THREADS=1 OMPI_MCA_hwloc_base_binding_policy=none PRTE_MCA_hwloc_default_binding_policy=none
 # shellcheck source=/dev/null
 type module >/dev/null 2>&1 || . /etc/profile.d/modules.sh 2>/dev/null ||
   module() { echo "relion-dispatch: no module command here for: module $*" >&2; }

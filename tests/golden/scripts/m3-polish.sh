@@ -41,7 +41,7 @@ trap 'exit 143' TERM
 mkdir -p Polish/job020
 rm -f Polish/job020/RELION_JOB_EXIT_* Polish/job020/run.exit
 exec >>Polish/job020/run.out 2>>Polish/job020/run.err
-export RELION_SHELL=bash OMP_NUM_THREADS=1 OMPI_MCA_hwloc_base_binding_policy=none
+export RELION_SHELL=bash OMP_NUM_THREADS=1 OMPI_MCA_hwloc_base_binding_policy=none PRTE_MCA_hwloc_default_binding_policy=none
 # shellcheck source=/dev/null
 type module >/dev/null 2>&1 || . /etc/profile.d/modules.sh 2>/dev/null ||
   module() { echo "relion-dispatch: no module command here for: module $*" >&2; }

@@ -42,7 +42,7 @@ trap 'exit 143' TERM
 mkdir -p Refine3D/job013
 rm -f Refine3D/job013/RELION_JOB_EXIT_* Refine3D/job013/run.exit
 exec >>Refine3D/job013/run.out 2>>Refine3D/job013/run.err
-export RELION_SHELL=bash OMP_NUM_THREADS=1 OMPI_MCA_hwloc_base_binding_policy=none
+export RELION_SHELL=bash OMP_NUM_THREADS=1 OMPI_MCA_hwloc_base_binding_policy=none PRTE_MCA_hwloc_default_binding_policy=none
 # shellcheck source=/dev/null
 type module >/dev/null 2>&1 || . /etc/profile.d/modules.sh 2>/dev/null ||
   module() { echo "relion-dispatch: no module command here for: module $*" >&2; }

@@ -42,7 +42,7 @@ trap 'exit 143' TERM
 mkdir -p Class3D/job012
 rm -f Class3D/job012/RELION_JOB_EXIT_* Class3D/job012/run.exit
 exec >>Class3D/job012/run.out 2>>Class3D/job012/run.err
-export RELION_SHELL=bash OMP_NUM_THREADS=1 OMPI_MCA_hwloc_base_binding_policy=none
+export RELION_SHELL=bash OMP_NUM_THREADS=1 OMPI_MCA_hwloc_base_binding_policy=none PRTE_MCA_hwloc_default_binding_policy=none
 echo "relion-dispatch: class3d on $(hostname), $(date '+%F %T'), 17 ranks of 1 threads, 4 GPUs a node, 48800 MB a node"
 nvidia-smi -L 2>/dev/null || echo "GPUs: ${CUDA_VISIBLE_DEVICES:-none}"
 programs="relion_refine_mpi"
