@@ -17,6 +17,7 @@ from typing import Any, ClassVar
 from relion_dispatch import jobtypes, remembered, schema
 from relion_dispatch.cluster import Cluster
 from relion_dispatch.errors import InputError
+from relion_dispatch.healing.settings import Healing
 from relion_dispatch.jobtypes import JobType
 
 #: Names of a cluster file inside a profile's folder, best first.
@@ -35,10 +36,13 @@ class ClusterFile:
         The partitions and how jobs get there.
     job_types
         The hierarchy of job types, in the order in which they are looked through.
+    healing
+        What is done about jobs that fail.
     """
 
     cluster: Cluster = field(default_factory=Cluster)
     job_types: Mapping[str, JobType] = field(default_factory=dict)
+    healing: Healing = field(default_factory=Healing)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -143,8 +147,9 @@ def merge(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
     merged = {**below, **above}
     types_below = below.get("job_types") or {}
     types_above = above.get("job_types") or {}
-    if "cluster" in below and "cluster" in above:
-        merged["cluster"] = _deep(below["cluster"] or {}, above["cluster"] or {})
+    for part in ("cluster", "healing"):
+        if part in below and part in above:
+            merged[part] = _deep(below[part] or {}, above[part] or {})
     new = {name: each for name, each in types_above.items() if name not in types_below}
     old = {
         name: _deep(each, types_above[name]) if name in types_above else each
@@ -187,7 +192,11 @@ def _is_older(data: Mapping[str, Any]) -> bool:
 
 def _newer(data: Mapping[str, Any]) -> dict[str, Any]:
     """Return what a file in the older format says, in the newer one."""
-    return {"cluster": {"gpu_memory_model": "fmi"}, "job_types": data}
+    return {
+        "cluster": {"gpu_memory_model": "fmi"},
+        "job_types": data,
+        "healing": {"enabled": False},
+    }
 
 
 def _checked(source: Source) -> None:

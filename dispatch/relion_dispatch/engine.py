@@ -167,8 +167,8 @@ def _submit_command(cluster: Cluster, asked: wishes.Asked, script: str) -> str:
 def _scheduler_options(cluster: Cluster, choice: _Choice) -> tuple[str, ...]:
     partition = cluster.partitions.get(choice.sized.partition)
     options = partition.scheduler_options if partition else ()
-    named = (("account", "--account="), ("qos", "--qos="), ("constraint", "--constraint="))
-    wanted = [f"{o}{value}" for name, o in named if (value := choice.asked.text(name))]
+    named = ("account", "qos", "constraint", "exclude")
+    wanted = [f"--{name}={value}" for name in named if (value := choice.asked.text(name))]
     return (*options, *wanted, *choice.asked.words("scheduler_options"))
 
 

@@ -9,7 +9,7 @@ from relion_dispatch.errors import InputError
 #: Job parameters that mean something by themselves; templates may use any others.
 PARAMETERS = (
     *("nproc", "nthread", "ngpu", "nodes", "mem", "mem_mb_per_rank", "partition", "runtime"),
-    *("account", "qos", "constraint", "scheduler_options", "submit_command", "modules"),
+    *("account", "qos", "constraint", "exclude", "scheduler_options", "submit_command", "modules"),
     *("workers_per_gpu", "max_nproc", "max_nthread", "hoped_nproc", "job_type"),
 )
 #: How alike two names are when one is taken for a slip of the other (difflib's ratio).

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from relion_dispatch import config, machine
 from relion_dispatch.cluster import Cluster
 from relion_dispatch.errors import InputError
+from relion_dispatch.healing.settings import Healing
 from relion_dispatch.jobtypes import JobType, Resolved
 
 #: Names of template folders inside a profile's folder.
@@ -37,7 +38,7 @@ class Profile:
         The name it was asked for by, and its folder (or cluster file).
     files
         The cluster files it was laid together from, the strongest last.
-    cluster, job_types
+    cluster, job_types, healing
         What they say.
     template_dirs
         Folders of templates, the first that has one wins.
@@ -49,6 +50,7 @@ class Profile:
     cluster: Cluster
     job_types: Mapping[str, JobType]
     template_dirs: tuple[Path, ...]
+    healing: Healing = field(default_factory=Healing)
 
     def template_for(self, resolved: Resolved) -> str:
         """Return the template's file name: of the nearest type in the chain that has one.
@@ -97,6 +99,7 @@ def load_profile(name: str | os.PathLike[str] | None = None, *, project: Path = 
         cluster=machine.resolved(loaded.cluster),
         job_types=loaded.job_types,
         template_dirs=_template_dirs(path),
+        healing=loaded.healing,
     )
 
 
@@ -226,7 +229,11 @@ def shown(profile: Profile) -> str:
     import yaml
 
     types = {name: _said(asdict(each)) for name, each in profile.job_types.items()}
-    data = {"cluster": _said(asdict(profile.cluster)), "job_types": types}
+    data = {
+        "cluster": _said(asdict(profile.cluster)),
+        "healing": _said(asdict(profile.healing)),
+        "job_types": types,
+    }
     files = "".join(f"# {path}\n" for path in profile.files)
     folders = "".join(f"# {path}\n" for path in profile.template_dirs)
     text: str = yaml.safe_dump(data, sort_keys=False, allow_unicode=True)
