@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from relion_dispatch.errors import DispatchError, InputError
 
@@ -79,3 +81,29 @@ def run(
     except subprocess.TimeoutExpired:
         raise error(f"'{argv[0]}' gave no answer within {timeout_s:g} s") from None
     return Completed(returncode=done.returncode, stdout=done.stdout, stderr=done.stderr)
+
+
+def background(
+    argv: Sequence[str], *, log: Path | None = None, pass_fds: Sequence[int] = ()
+) -> subprocess.Popen[bytes]:
+    """Start a program in a session of its own that goes on without us.
+
+    Parameters
+    ----------
+    argv
+        Program and arguments.
+    log
+        Where its output goes; without it into ours.
+    pass_fds
+        File descriptors of ours that it keeps open.
+    """
+    with contextlib.ExitStack() as stack:
+        output = None if log is None else stack.enter_context(open(log, "wb"))
+        return subprocess.Popen(
+            list(argv),
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            start_new_session=True,
+            pass_fds=pass_fds,
+        )

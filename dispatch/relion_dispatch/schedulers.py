@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import shlex
 import shutil
+import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -182,15 +183,29 @@ LSF = Definition(
     script_on_stdin=True,
 )
 
+_LOCAL = (sys.executable, "-m", "relion_dispatch.localqueue")
+
+#: This machine, without a scheduler of its own.
+LOCAL = Definition(
+    name="local",
+    submit=(*_LOCAL, "submit"),
+    tag=("--name={name}",),
+    job_id_pattern=r"^(\d+)$",
+    status=(*_LOCAL, "status", "{ids}"),
+    listing=(*_LOCAL, "status"),
+    cancel=(*_LOCAL, "cancel"),
+    states={**_SLURM_STATES, "ENDED": State.ENDED},
+)
+
 DEFINITIONS = {each.name: each for each in (SLURM, PBS, SGE, LSF)}
 
 
 def definition_for(scheduler: Scheduler) -> Definition:
     """Return the definition that a cluster's file describes.
 
-    The submit command tells which scheduler it is; what the file says itself wins over the shipped
-    definition. Commands of the file's own print ``id|state`` and may go on with
-    ``|reason|node|exit code|name``.
+    The submit command tells which scheduler it is; where it is empty, there is none, and jobs run
+    on this machine. What the file says itself wins over the shipped definition. Commands of the
+    file's own print ``id|state`` and may go on with ``|reason|node|exit code|name``.
 
     Raises
     ------
@@ -198,6 +213,8 @@ def definition_for(scheduler: Scheduler) -> Definition:
         When it is none of the known ones and the file leaves out one of its commands.
     """
     submit = _words(scheduler.submit)
+    if not submit:
+        return replace(LOCAL, time_limit_s=scheduler.time_limit_s)
     base = DEFINITIONS.get(_kind(submit, _words(scheduler.status)))
     own = {
         "status": _words(scheduler.status),
@@ -245,10 +262,10 @@ def _foreign(
     scheduler: Scheduler, submit: tuple[str, ...], own: Mapping[str, tuple[str, ...]]
 ) -> Definition:
     lacking = [name for name in ("status", "cancel") if not own[name]]
-    if not submit or lacking:
+    if lacking:
         raise SchedulerError(
             f"the scheduler behind '{' '.join(submit)}' is not known: add"
-            f" {' and '.join(lacking) or 'submit'} to cluster.scheduler in the cluster file, or"
+            f" {' and '.join(lacking)} to cluster.scheduler in the cluster file, or"
             " name sbatch, qsub or bsub as its submit command"
         )
     every_word = {

@@ -35,7 +35,7 @@ PIPELINE_HAS_CHANGED = ".pipeline_has_changed"
 JOB_ID_FILE = "run.jobid"
 
 #: Submit commands that run the script here and now.
-_SHELLS = ("bash", "sh")
+SHELLS = ("bash", "sh")
 
 #: Twenty days, nearly the longest that a process can be waited for.
 _LONG_S = 20 * 24 * 3600.0
@@ -113,7 +113,7 @@ def send(made: Plan) -> str:
     write_text(made.script_path, script, mode=0o755)
     _clean(made)
     argv = shlex.split(made.submit_command or f"bash {shlex.quote(made.script_path)}")
-    here = os.path.basename(argv[0]) in _SHELLS
+    here = os.path.basename(argv[0]) in SHELLS
     done = processes.run(
         argv,
         timeout_s=_LONG_S if here else 120,

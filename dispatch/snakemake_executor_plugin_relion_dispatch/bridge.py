@@ -19,12 +19,14 @@ from relion_dispatch.head import FOLDER, Head, Limits
 from relion_dispatch.profiles import VARIABLE, load_profile
 from relion_dispatch.reports import State
 from relion_dispatch.schedulers import definition_for
+from relion_dispatch.submit import SHELLS
 from relion_dispatch.submitter import Submission
 from snakemake_executor_plugin_relion_dispatch import identity
 from snakemake_executor_plugin_relion_dispatch.jobs import describe
 
 if TYPE_CHECKING:
     from relion_dispatch.ledger import Entry
+    from relion_dispatch.plan import Plan
     from relion_dispatch.watch import Verdict
     from snakemake_executor_plugin_relion_dispatch import Executor, ExecutorSettings
     from snakemake_executor_plugin_relion_dispatch.jobs import Work
@@ -49,15 +51,11 @@ class Bridge:
         self._settings: ExecutorSettings = executor.executor_settings
         self._profile_name = _profile_name(self._settings.profile)
         self._profile = load_profile(self._profile_name)
-        if self._profile.cluster.local:
-            raise InputError(
-                f"profile {self._profile_name} has no scheduler: use Snakemake's own executor"
-                " (--executor local) with it"
-            )
         # Snakemake inside a job, and whatever a job dispatches itself, must find the same profile.
         os.environ[VARIABLE] = str(self._profile.path)
+        self._definition = definition_for(self._profile.cluster.scheduler)
         self.head = Head(
-            definition_for(self._profile.cluster.scheduler),
+            self._definition,
             FOLDER,
             _limits(self._settings),
             executor.logger.info,
@@ -139,6 +137,7 @@ class Bridge:
     def _submit(self, work: Work, entry: Entry) -> None:
         try:
             plan = make_plan(work.request, self._profile)
+            command = self._submit_command(plan, work)
             work.prepare()
             script = Path(plan.script_path)
             atomic.write_text(script, plan.script, mode=0o755)
@@ -157,16 +156,31 @@ class Bridge:
         def refused(reason: str) -> None:
             self._refused(work.job, reason)
 
-        command = (*shlex.split(plan.submit_command)[:-1], *work.submit_options)
         submission = Submission(
             entry=entry, command=command, script=script, taken=taken, refused=refused
         )
         self.head.submit(submission)
 
+    def _submit_command(self, plan: Plan, work: Work) -> tuple[str, ...]:
+        """Return the command that submits a script whose path is appended."""
+        if self._profile.cluster.local:
+            return (*self._definition.submit, f"--cores={plan.threads}")
+        command = shlex.split(plan.submit_command)[:-1]
+        if Path(command[0]).name in SHELLS:
+            raise InputError(
+                f"jobs of type {plan.job_type} run where they are submitted ('{command[0]}'):"
+                f" run {work.rule} by hand, or give it another job_type"
+            )
+        return (*command, *work.submit_options)
+
     def _report_failure(self, info: SubmittedJobInfo, verdict: Verdict) -> None:
         work, entry = info.aux["work"], info.aux["entry"]
         message = failures.message(
-            verdict, rule=work.rule, name=entry.name, logs=work.logs, script=work.script
+            failures.diagnosed(verdict, work.logs),
+            rule=work.rule,
+            name=entry.name,
+            logs=work.logs,
+            script=work.script,
         )
         self._executor.report_job_error(info, msg=f"{message}\n")
 
