@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from relion_dispatch.reports import State
@@ -11,6 +13,13 @@ from relion_dispatch.watch import Verdict
 #: How much of the end of a log is shown.
 TAIL_LINES = 12
 TAIL_BYTES = 16384
+
+# What Slurm (with cgroups, and watching by itself) and Grid Engine write into a job's error file.
+_OUT_OF_MEMORY = re.compile(
+    r"exceeded (job |step )?memory limit|oom[-_ ]kill|Out Of Memory|h_(vmem|rss) limit"
+)
+#: Ends of which the scheduler may not have said the real reason.
+_VAGUE = {State.FAILED, State.CANCELLED, State.ENDED}
 
 _ADVICE = {
     State.TIMEOUT: "give it more time: --set-resources {rule}:runtime=MINUTES",
@@ -45,6 +54,19 @@ def message(verdict: Verdict, *, rule: str, name: str, logs: Sequence[Path], scr
             break
     lines.append(f"logs: {', '.join(map(str, logs)) or 'none'}; script: {script}")
     return "\n".join(lines)
+
+
+def diagnosed(verdict: Verdict, logs: Sequence[Path]) -> Verdict:
+    """Return the verdict with the reason that the scheduler gave in the job's log alone.
+
+    Slurm that watches memory without cgroups calls a job ``FAILED (JobLaunchFailure)`` that it has
+    killed for its memory; what it did stands in the job's error file.
+    """
+    if verdict.state in _VAGUE and any(
+        _OUT_OF_MEMORY.search(line) for log in logs for line in tail(log)
+    ):
+        return replace(verdict, state=State.OUT_OF_MEMORY)
+    return verdict
 
 
 def how_it_ended(verdict: Verdict) -> str:

@@ -106,7 +106,9 @@ def slurm_conf(cluster: Cluster) -> str:
             "AccountingStoreFlags=job_comment",
             "AccountingStorageTRES=gres/gpu",
             "JobAcctGatherType=jobacct_gather/linux",
-            "JobAcctGatherFrequency=5",
+            "JobAcctGatherFrequency=1",
+            # Without cgroups Slurm itself watches what jobs use, and ends those that use too much.
+            "JobAcctGatherParams=OverMemoryKill",
         ]
     first_port = port + 3
     for group in cluster.groups:

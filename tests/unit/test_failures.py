@@ -1,6 +1,9 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
+
+import pytest
 
 from relion_dispatch import failures
 from relion_dispatch.reports import Report, State
@@ -35,6 +38,27 @@ def test_a_message_has_state_reason_node_log_and_advice(tmp_path: Path) -> None:
 def test_a_lost_job_is_called_lost() -> None:
     message = told(Verdict(job_id="7", state=State.ENDED))
     assert "is lost: the scheduler has forgotten it" in message
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "slurmstepd-c1: error: StepId=181.batch exceeded memory limit (331 > 52), killed",
+        "slurmstepd: error: Detected 1 oom-kill event(s) in StepId=7.batch. Some of your processes",
+        "slurmstepd: error: Detected 2 oom_kill events in StepId=7.0",
+    ],
+)
+def test_what_the_scheduler_says_in_the_log_alone_is_found(tmp_path: Path, line: str) -> None:
+    """Lines of Slurm with and without cgroups."""
+    log = tmp_path / "run.err"
+    report = Report(job_id="7", state=State.FAILED, word="FAILED", reason="JobLaunchFailure")
+    verdict = Verdict(job_id="7", state=State.FAILED, report=report, exit_code=137)
+    log.write_text("Killed\n")
+    assert failures.diagnosed(verdict, [log]) == verdict
+    log.write_text(f"Killed\n{line}\n")
+    assert failures.diagnosed(verdict, [tmp_path / "none", log]).state is State.OUT_OF_MEMORY
+    node = replace(verdict, state=State.NODE_FAILURE)
+    assert failures.diagnosed(node, [log]) == node
 
 
 def test_progress_bars_are_shown_as_they_end(tmp_path: Path) -> None:
