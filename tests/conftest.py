@@ -12,6 +12,7 @@ from hypothesis import settings
 PROGRAMS = {
     "relion": ("relion_refine_mpi",),
     "slurm": ("slurmctld",),
+    "grid_engine": ("sge_qmaster", "sge_execd", "qsub"),
     "gui": ("relion", "Xvfb", "xdotool", "import"),
 }
 

@@ -2,8 +2,8 @@
 # Sets this checkout up, and is quick when nothing is missing:
 #
 #   tools/setup.sh          programs (RELION, Open MPI, Ghostscript) and the environment in .venv
-#   tools/setup.sh slurm    also what the tests' own Slurm cluster needs, and RELION's window on a
-#                           screen in memory
+#   tools/setup.sh slurm    also what the tests' own Slurm and Grid Engine clusters need, and RELION's
+#                           window on a screen in memory
 #
 # Programs are looked for on PATH: one from a module or a local build is as good as Debian's. What is
 # missing is installed with apt-get, as root or through `sudo -n`; where that cannot be done the
@@ -25,6 +25,7 @@ PROGRAMS=(relion_refine_mpi:relion mpirun:openmpi-bin gs:ghostscript)
 SLURM_PROGRAMS=(
     slurmctld:slurm-wlm slurmd:slurm-wlm sbatch:slurm-wlm munged:munge
     slurmdbd:slurmdbd mariadbd:mariadb-server
+    sge_qmaster:gridengine-master sge_execd:gridengine-exec qsub:gridengine-client
     relion:relion-gui Xvfb:xvfb xdotool:xdotool import:imagemagick
     mpi.h:libopenmpi-dev csh:tcsh
 )

@@ -25,6 +25,9 @@ from relion_dispatch.watch import Pace, Verdict, Watch, Watched
 #: The folder in a project for ledger, lock and the files of plain jobs.
 FOLDER = Path(".relion_dispatch")
 
+#: Seconds by which a scheduler's records may be behind.
+RECORDS_S = 10.0
+
 _SIGHTED_JOBS = 50
 
 
@@ -68,7 +71,11 @@ class Head:
         self._lock = HeadLock(folder / "lock", say)
         self._ledger = Ledger(folder)
         self._client = Client(definition, hold=(self._lock.fd,))
-        self._watch = Watch(self._client, patience_s=limits.patience_s)
+        self._watch = Watch(
+            self._client,
+            patience_s=limits.patience_s,
+            records_s=min(RECORDS_S, limits.patience_s) if definition.history else 0.0,
+        )
         self.pace = Pace(limits.least_poll_s, limits.most_poll_s)
         self._submitter = Submitter(self._client, self._ledger, limits.submissions_per_s, say)
         self._mutex = threading.Lock()

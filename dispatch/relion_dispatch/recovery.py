@@ -137,7 +137,7 @@ def _note_found(entry: Entry, report: Report | None, ledger: Ledger) -> bool:
 def _verdicts(entries: Sequence[Entry], watch: Watch, say: Say) -> dict[str, Verdict]:
     jobs = [Watched(job_id=each.job_id, exit_file=Path(each.exit_file)) for each in entries]
     while True:
-        verdicts = watch.poll(jobs)
+        verdicts = watch.poll(jobs, at_once=True)
         if not watch.trouble:
             return verdicts
         say(f"waiting for the scheduler: {watch.trouble}")

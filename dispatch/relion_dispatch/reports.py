@@ -112,6 +112,7 @@ def _read_qstat_xml(text: str) -> Iterator[Report]:
             job_id=job.findtext("JB_job_number", ""),
             state=_grid_engine_state(word),
             word=word,
+            reason=_grid_engine_reason(word, job.findtext("JB_job_number", "")),
             node=job.findtext("queue_name", "").partition("@")[2],
             name=job.findtext("JB_name", ""),
         )
@@ -122,6 +123,13 @@ def _grid_engine_state(word: str) -> State:
     if "w" in word:
         return State.PENDING
     return State.RUNNING if set(word) & set("rtsSTRd") else State.UNKNOWN
+
+
+def _grid_engine_reason(word: str, job_id: str) -> str:
+    """Say what keeps a job from running, where its state tells."""
+    if "E" in word:
+        return f"in error: qstat -j {job_id} says why, qmod -cj {job_id} lets it try again"
+    return "held" if "h" in word else ""
 
 
 def _read_qacct(text: str) -> Iterator[Report]:

@@ -223,7 +223,8 @@ def definition_for(scheduler: Scheduler) -> Definition:
     }
     if base is None:
         return _foreign(scheduler, submit, own)
-    given = {name: words for name, words in own.items() if words}
+    # The shipped words again are nothing of the file's own: they tell which scheduler it is.
+    given = {name: words for name, words in own.items() if words not in ((), getattr(base, name))}
     if given.keys() & {"status", "history"} and base.reply != "columns":
         # Columns of the file's own, and what it leaves out would print something else.
         words = {**_SLURM_STATES, **base.states}

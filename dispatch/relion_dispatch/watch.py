@@ -62,6 +62,9 @@ class Watch:
         Whom to ask.
     patience_s
         Seconds for which a job may be unknown to everybody before it counts as lost.
+    records_s
+        Seconds for which the records may be behind: a job that has failed is judged when they tell
+        why and where, or after this time.
     clock
         Seconds that only grow.
     """
@@ -71,16 +74,20 @@ class Watch:
         source: Source,
         *,
         patience_s: float = 120.0,
+        records_s: float = 0.0,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._source = source
         self._patience_s = patience_s
+        self._records_s = records_s
         self._clock = clock
         self._missing_since: dict[str, float] = {}
         self.trouble = ""
 
-    def poll(self, jobs: Sequence[Watched]) -> dict[str, Verdict]:
+    def poll(self, jobs: Sequence[Watched], *, at_once: bool = False) -> dict[str, Verdict]:
         """Return a verdict on each job.
+
+        With ``at_once`` records that are behind are not waited for.
 
         A scheduler that gives no answer is noted in ``trouble``; jobs that have left an exit code
         are judged without it, all others count as running meanwhile.
@@ -95,8 +102,13 @@ class Watch:
         codes = {job.job_id: _exit_code(job, reports.get(job.job_id)) for job in jobs}
         silent = [each for each in ids if _needs_records(reports.get(each), codes[each])]
         records = self._records(silent)
+        verdicts = {
+            each: judge(each, reports.get(each), records.get(each), codes[each]) for each in ids
+        }
+        known = reports.keys() | records.keys() if not at_once else set(ids)
         return {
-            each: self._judge(each, reports.get(each), records.get(each), codes[each])
+            each: self._final(each, verdicts[each], known=each in known)
+            or self._unknown(each, records.get(each) or reports.get(each))
             for each in ids
         }
 
@@ -107,17 +119,24 @@ class Watch:
             self.trouble = str(error)
             return {}
 
-    def _judge(
-        self, job_id: str, report: Report | None, record: Report | None, code: int | None
-    ) -> Verdict:
-        verdict = judge(job_id, report, record, code)
-        if verdict is not None:
-            self._missing_since.pop(job_id, None)
-            return verdict
-        since = self._missing_since.setdefault(job_id, self._clock())
-        lost = self._clock() - since >= self._patience_s
+    def _final(self, job_id: str, verdict: Verdict | None, *, known: bool) -> Verdict | None:
+        """Return the verdict, unless more may become known of a job that has failed."""
+        if verdict is None:
+            return None
+        if verdict.exit_code and not known and self._since(job_id) < self._records_s:
+            return None
+        self._missing_since.pop(job_id, None)
+        return verdict
+
+    def _unknown(self, job_id: str, report: Report | None) -> Verdict:
+        lost = self._since(job_id) >= self._patience_s
         state = State.ENDED if lost else State.UNKNOWN
-        return Verdict(job_id=job_id, state=state, report=record or report)
+        return Verdict(job_id=job_id, state=state, report=report)
+
+    def _since(self, job_id: str) -> float:
+        """Return for how many seconds nobody has known all of a job."""
+        now = self._clock()
+        return now - self._missing_since.setdefault(job_id, now)
 
 
 def judge(

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.cluster import grid_engine as grid_engine_cluster
 from tests.cluster import slurm_cluster
 from tests.cluster.project import Project, queue, wait_until
 from tests.cluster.slurm_conf import Cluster
@@ -24,6 +25,18 @@ def slurm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
         for name, value in cluster.env.items():
             patch.setenv(name, value)
         yield cluster
+
+
+@pytest.fixture(scope="module")
+def grid_engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A running Grid Engine; the environment leads every client to it."""
+    if reason := grid_engine_cluster.missing():
+        pytest.skip(reason)
+    root = tmp_path_factory.mktemp("sge", numbered=True)
+    with grid_engine_cluster.running(root) as environment, pytest.MonkeyPatch.context() as patch:
+        for name, value in environment.items():
+            patch.setenv(name, value)
+        yield root
 
 
 @pytest.fixture

@@ -74,6 +74,14 @@ class Project:
         """Run a head to its end."""
         return self.start(*arguments).end()
 
+    def run_and_kill(self, *arguments: str, after_s: float) -> None:
+        """Start a head and kill it some time after its first submission, if it still lives."""
+        head = self.start(*arguments)
+        wait_until(lambda: "Execute" in head.output or head.process.poll() is not None)
+        time.sleep(after_s)
+        head.process.kill()
+        head.process.wait()
+
     def kill_heads(self) -> None:
         """Leave no head behind."""
         for head in self._heads:

@@ -89,19 +89,25 @@ def start(cluster: Cluster, *, owned: bool) -> tuple[Cluster, subprocess.Popen[b
     ClusterError
         When it is not up within 90 s.
     """
-    cluster = replace(cluster, base_port=_free_ports(len(cluster.nodes) + 3))
+    cluster = replace(cluster, base_port=free_ports(len(cluster.nodes) + 3))
     _write_configuration(cluster)
-    with open(cluster.root / "supervisor.log", "wb") as log:
+    process = supervised(cluster.root, owned=owned)
+    _wait_until_up(cluster, process)
+    return cluster, process
+
+
+def supervised(root: Path, *, owned: bool) -> subprocess.Popen[bytes]:
+    """Start the supervisor of the cluster whose configuration is in a folder."""
+    with open(root / "supervisor.log", "wb") as log:
         process = subprocess.Popen(
-            [sys.executable, str(SUPERVISOR), str(cluster.root)],
+            [sys.executable, str(SUPERVISOR), str(root)],
             stdin=subprocess.PIPE if owned else subprocess.DEVNULL,
             stdout=log,
             stderr=subprocess.STDOUT,
             start_new_session=True,
         )
-    (cluster.root / "supervisor.pid").write_text(str(process.pid))
-    _wait_until_up(cluster, process)
-    return cluster, process
+    (root / "supervisor.pid").write_text(str(process.pid))
+    return process
 
 
 def stop(root: Path) -> None:
@@ -119,11 +125,12 @@ def _wait_until_up(cluster: Cluster, process: subprocess.Popen[bytes]) -> None:
     while not (cluster.root / "ready").exists():
         if process.poll() is not None or time.monotonic() > deadline:
             process.terminate()
-            raise ClusterError(f"no cluster in {cluster.root}:\n{_log_tails(cluster.root)}")
+            raise ClusterError(f"no cluster in {cluster.root}:\n{log_tails(cluster.root)}")
         time.sleep(0.05)
 
 
-def _log_tails(root: Path) -> str:
+def log_tails(root: Path) -> str:
+    """Return the ends of all the daemons' logs."""
     tails = []
     for log in sorted(root.glob("*.log")):
         lines = log.read_text(errors="replace").splitlines()[-8:]
@@ -131,7 +138,7 @@ def _log_tails(root: Path) -> str:
     return "\n".join(tails)
 
 
-def _free_ports(count: int) -> int:
+def free_ports(count: int) -> int:
     """Return the first of ``count`` neighbouring ports that nobody listens on."""
     for _ in range(200):
         base = random.randrange(20000, 32000 - count)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import json
 import os
 import re
 import select
@@ -51,6 +52,21 @@ def _serve() -> None:
 
 
 def _start_daemons(root: Path) -> None:
+    if (root / "grid_engine.json").exists():
+        _start_grid_engine(root)
+    else:
+        _start_slurm(root)
+
+
+def _start_grid_engine(root: Path) -> None:
+    own = json.loads((root / "grid_engine.json").read_text())
+    environment = {**os.environ, **own, "PATH": PATH, "SGE_ND": "1"}  # no daemon: stay here
+    _spawn(["sge_qmaster"], root / "qmaster.log", environment)
+    _wait("the configuration", (root / "configured").exists)
+    _spawn(["sge_execd"], root / "execd.log", environment)
+
+
+def _start_slurm(root: Path) -> None:
     environment = {**os.environ, "SLURM_CONF": str(root / "slurm.conf"), "PATH": PATH}
     _start_munge(root)
     if (root / "slurmdbd.conf").exists():

@@ -228,11 +228,7 @@ def test_killed_heads_lose_nothing_and_run_nothing_twice(project: Project) -> No
     write(project, TRACES)
     dice = random.Random(7)
     for _ in range(4):
-        head = project.start("--config", "n_jobs=24", "--jobs", "8")
-        head.wait_for("Execute")
-        time.sleep(dice.uniform(0, 1))
-        head.process.kill()
-        head.process.wait()
+        project.run_and_kill("--config", "n_jobs=24", "--jobs", "8", after_s=dice.uniform(0, 1))
     done = project.run("--config", "n_jobs=24", "--jobs", "8")
     assert done.returncode == 0, done.output
     assert traces(project) == {str(number): 1 for number in range(24)}

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import random
 import signal
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -58,13 +57,9 @@ def traces(project: Project) -> list[int]:
 
 def test_killed_heads_lose_nothing_and_run_nothing_twice(project: Project) -> None:
     dice = random.Random(3)
-    words = command(8, "sleep 0.3")
+    words = command(8, "sleep 0.7")
     for _ in range(3):
-        head = project.start(*words)
-        head.wait_for("Execute")
-        time.sleep(dice.uniform(0, 1))
-        head.process.kill()
-        head.process.wait()
+        project.run_and_kill(*words, after_s=dice.uniform(0, 1))
     done = project.run(*words)
     assert done.returncode == 0, done.output
     assert traces(project) == [1] * 8

@@ -112,7 +112,7 @@ def gui(slurm: Cluster, tmp_path: Path, where: Path) -> Gui:
 
 def ran(gui: Gui, folder: str, *lines: str, **wishes: object) -> list[Rank]:
     """Send a job through the whole engine, and hear what its ranks say."""
-    said = gui.submit(folder, *lines, **wishes)
+    said = gui.submit(folder, *lines, profile="m3", **wishes)
     assert "Submitted batch job" in said
     marker = gui.end(folder)
     logs = gui.text(f"{folder}/run.out", f"{folder}/run.err")

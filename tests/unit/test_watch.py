@@ -72,6 +72,21 @@ def test_the_records_tell_why_a_forgotten_job_failed(tmp_path: Path) -> None:
     assert verdict.state is State.OUT_OF_MEMORY
 
 
+def test_records_that_are_behind_are_waited_for(tmp_path: Path) -> None:
+    fake, now = Fake(), 0.0
+    watch = Watch(fake, records_s=10, clock=lambda: now)
+    failed, done = job(tmp_path, "3"), Watched(job_id="8", exit_file=tmp_path / "done")
+    done.exit_file.write_text("0")
+    first = watch.poll([failed, done])
+    assert (first["7"].state, first["8"].state) == (State.UNKNOWN, State.SUCCEEDED)
+    fake.records = {"7": report(State.OUT_OF_MEMORY, 137)}
+    assert watch.poll([failed])["7"].state is State.OUT_OF_MEMORY
+    fake.records = {}
+    assert watch.poll([failed])["7"].state is State.UNKNOWN
+    now = 11
+    assert watch.poll([failed])["7"].state is State.FAILED
+
+
 def test_no_records_are_asked_for_a_job_that_left_a_zero(tmp_path: Path) -> None:
     fake = Fake()
     Watch(fake).poll([job(tmp_path, "0")])
