@@ -8,6 +8,7 @@ from relion_dispatch.pipeline import commands
 from relion_dispatch.pipeline.check import check_first
 from relion_dispatch.pipeline.jobs import profile_in_use
 from relion_dispatch.pipeline.steps import Project
+from relion_dispatch.sharding.jobs import Step, import_lines
 
 # A project without the module statement keeps its options here.
 if os.path.exists("config.yaml"):
@@ -19,7 +20,8 @@ def load_project():
     """The pipeline that the configuration asks for; a wrong one is the user's error, not ours."""
     try:
         profile = profile_in_use(sys.argv, os.environ, remote=workflow.remote_exec)
-        return Project.load(config, profile)
+        inside = workflow.remote_exec or workflow.subprocess_exec
+        return Project.load(config, profile, only_noted=inside)
     except DispatchError as error:
         raise WorkflowError(str(error)) from None
 

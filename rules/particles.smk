@@ -57,9 +57,10 @@ if SETTINGS.start != "particles" and PROJECT.topaz_model:
 
 if SETTINGS.start != "particles" and SETTINGS.picking.method != "coordinates":
 
-    PICKING = PROJECT.job(
-        "picking",
-        commands.picking(
+    PICKING = Step(
+        project=PROJECT,
+        name="picking",
+        lines=commands.picking(
             SETTINGS,
             VERSION,
             micrographs=PROJECT.micrographs_with_ctf,
@@ -68,30 +69,54 @@ if SETTINGS.start != "particles" and SETTINGS.picking.method != "coordinates":
         ),
     )
 
+    if PICKING.sharded:
+
+        rule picking_shard:
+            input:
+                files=PICKING.inputs,
+                imported=ancient(PICKING.imported),
+            output:
+                PICKING.output,
+            log:
+                **PICKING.logs,
+            wildcard_constraints:
+                shard=r"\d+",
+            conda:
+                "../envs/relion.yaml"
+            threads: PICKING.threads
+            resources:
+                **PICKING.resources,
+            params:
+                **PICKING.params,
+            shell:
+                "{params.job}"
+
     rule picking:
         input:
             micrographs=PROJECT.micrographs_with_ctf,
             model=PROJECT.topaz_model or [],
+            shards=PICKING.results,
         output:
             PROJECT.coordinates,
         log:
-            **PICKING.logs,
+            **PICKING.whole.logs,
         conda:
             "../envs/relion.yaml"
-        threads: PICKING.threads
+        threads: PICKING.whole.threads
         resources:
-            **PICKING.resources,
+            **PICKING.whole.resources,
         params:
-            **PICKING.params,
+            **PICKING.whole.params,
         shell:
             "{params.job}"
 
 
 if SETTINGS.start != "particles":
 
-    EXTRACTION = PROJECT.job(
-        "extraction",
-        commands.extraction(
+    EXTRACTION = Step(
+        project=PROJECT,
+        name="extraction",
+        lines=commands.extraction(
             SETTINGS,
             VERSION,
             micrographs=PROJECT.micrographs_with_ctf,
@@ -100,20 +125,43 @@ if SETTINGS.start != "particles":
         ),
     )
 
+    if EXTRACTION.sharded:
+
+        rule extraction_shard:
+            input:
+                files=EXTRACTION.inputs,
+                imported=ancient(EXTRACTION.imported),
+            output:
+                EXTRACTION.output,
+            log:
+                **EXTRACTION.logs,
+            wildcard_constraints:
+                shard=r"\d+",
+            conda:
+                "../envs/relion.yaml"
+            threads: EXTRACTION.threads
+            resources:
+                **EXTRACTION.resources,
+            params:
+                **EXTRACTION.params,
+            shell:
+                "{params.job}"
+
     rule extraction:
         input:
             micrographs=PROJECT.micrographs_with_ctf,
             coordinates=PROJECT.coordinates,
+            shards=EXTRACTION.results,
         output:
             PROJECT.extracted,
         log:
-            **EXTRACTION.logs,
+            **EXTRACTION.whole.logs,
         conda:
             "../envs/relion.yaml"
-        threads: EXTRACTION.threads
+        threads: EXTRACTION.whole.threads
         resources:
-            **EXTRACTION.resources,
+            **EXTRACTION.whole.resources,
         params:
-            **EXTRACTION.params,
+            **EXTRACTION.whole.params,
         shell:
             "{params.job}"

@@ -1,13 +1,6 @@
 # From movies to micrographs with their CTFs.
 
-IMPORT = PROJECT.job(
-    "import",
-    (
-        commands.import_particles(SETTINGS, out=PROJECT.layout.dir("import"))
-        if SETTINGS.start == "particles"
-        else commands.import_movies(SETTINGS, out=PROJECT.layout.dir("import"))
-    ),
-)
+IMPORT = PROJECT.job("import", import_lines(PROJECT))
 
 
 rule relion_import:
@@ -30,9 +23,16 @@ rule relion_import:
 
 if SETTINGS.start == "movies":
 
-    MOTION_CORRECTION = PROJECT.job(
-        "motion_correction",
-        commands.motion_correction(
+    MOTION_CORRECTION = Step(
+        project=PROJECT,
+        name="motion_correction",
+        lines=commands.motion_correction(
+            SETTINGS,
+            VERSION,
+            movies=PROJECT.imported,
+            out=PROJECT.layout.dir("motion_correction"),
+        ),
+        join=commands.joined_motion_correction(
             SETTINGS,
             VERSION,
             movies=PROJECT.imported,
@@ -40,29 +40,53 @@ if SETTINGS.start == "movies":
         ),
     )
 
+    if MOTION_CORRECTION.sharded:
+
+        rule motion_correction_shard:
+            input:
+                files=MOTION_CORRECTION.inputs,
+                imported=ancient(MOTION_CORRECTION.imported),
+            output:
+                MOTION_CORRECTION.output,
+            log:
+                **MOTION_CORRECTION.logs,
+            wildcard_constraints:
+                shard=r"\d+",
+            conda:
+                "../envs/relion.yaml"
+            threads: MOTION_CORRECTION.threads
+            resources:
+                **MOTION_CORRECTION.resources,
+            params:
+                **MOTION_CORRECTION.params,
+            shell:
+                "{params.job}"
+
     rule motion_correction:
         input:
             movies=PROJECT.imported,
+            shards=MOTION_CORRECTION.results,
         output:
             PROJECT.micrographs,
         log:
-            **MOTION_CORRECTION.logs,
+            **MOTION_CORRECTION.whole.logs,
         conda:
             "../envs/relion.yaml"
-        threads: MOTION_CORRECTION.threads
+        threads: MOTION_CORRECTION.whole.threads
         resources:
-            **MOTION_CORRECTION.resources,
+            **MOTION_CORRECTION.whole.resources,
         params:
-            **MOTION_CORRECTION.params,
+            **MOTION_CORRECTION.whole.params,
         shell:
             "{params.job}"
 
 
 if SETTINGS.start != "particles":
 
-    CTF = PROJECT.job(
-        "ctf",
-        commands.ctf(
+    CTF = Step(
+        project=PROJECT,
+        name="ctf",
+        lines=commands.ctf(
             SETTINGS,
             micrographs=PROJECT.micrographs,
             out=PROJECT.layout.dir("ctf"),
@@ -70,19 +94,42 @@ if SETTINGS.start != "particles":
         ),
     )
 
+    if CTF.sharded:
+
+        rule ctf_shard:
+            input:
+                files=CTF.inputs,
+                imported=ancient(CTF.imported),
+            output:
+                CTF.output,
+            log:
+                **CTF.logs,
+            wildcard_constraints:
+                shard=r"\d+",
+            conda:
+                "../envs/relion.yaml"
+            threads: CTF.threads
+            resources:
+                **CTF.resources,
+            params:
+                **CTF.params,
+            shell:
+                "{params.job}"
+
     rule ctf:
         input:
             micrographs=PROJECT.micrographs,
+            shards=CTF.results,
         output:
             PROJECT.micrographs_with_ctf,
         log:
-            **CTF.logs,
+            **CTF.whole.logs,
         conda:
             "../envs/relion.yaml"
-        threads: CTF.threads
+        threads: CTF.whole.threads
         resources:
-            **CTF.resources,
+            **CTF.whole.resources,
         params:
-            **CTF.params,
+            **CTF.whole.params,
         shell:
             "{params.job}"

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
 
+from snakemake.io import ancient
 from snakemake.parser import parse
 from snakemake.sourcecache import LocalSourceFile
 
@@ -42,9 +43,10 @@ class Workflow:
     config: dict[str, Any]
     rules: dict[str, Rule] = field(default_factory=dict)
     remote_exec: bool = False
+    subprocess_exec: bool = False
 
     def __post_init__(self) -> None:
-        self.scope: dict[str, Any] = {"workflow": self, "config": self.config}
+        self.scope: dict[str, Any] = {"workflow": self, "config": self.config, "ancient": ancient}
 
     def include(self, name: str) -> None:
         """Run a file of the workflow."""

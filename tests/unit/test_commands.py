@@ -678,8 +678,8 @@ def test_how_data_are_read_is_no_science(version: Version, compute: Mapping[str,
 
 # Read by other parts of the workflow, or only where a step is left out.
 ELSEWHERE = re.compile(
-    r"(check|select2d|select3d|verdict|sizing)(\.|$)|(class2d|reextraction|refine3d|ctf_refinement|"
-    r"polishing|local_resolution)\.enabled|polishing\.train$|picking\.topaz\.train$|relion_version|"
+    r"(check|preprocessing|select2d|select3d|verdict|sizing)(\.|$)|"
+    r"(class2d|reextraction|refine3d|ctf_refinement|polishing|local_resolution)\.enabled|polishing\.train$|picking\.topaz\.train$|relion_version|"
     r"corrected_micrographs|polishing_rounds|initial_model\.starts|mask\.threshold"
 )
 OTHER_CHOICES = {"sample.symmetry": ["O"], "picking.references.map_symmetry": ["O"]}

@@ -138,7 +138,7 @@ class Planner:
             errfile=job.logs["err"],
             project=self.project,
             data=DataFacts(**job.data),
-            overrides=self.sizing.get(job.step, {}),
+            overrides=job.overrides,
             attempt=attempt,
             concurrent=job.concurrent,
         )
@@ -165,6 +165,11 @@ class StepJob:
         What is known of its data before they exist, by the names of ``DataFacts``.
     concurrent
         How many jobs like this can run side by side.
+    job_type
+        Its type, where its commands do not tell.
+    follows
+        Commands whose results it reads although the files' times do not count: when they change,
+        it runs again.
     """
 
     step: str
@@ -174,12 +179,21 @@ class StepJob:
     first: str = ""
     data: Mapping[str, Any] = field(default_factory=dict)
     concurrent: int = 1
+    job_type: str = ""
+    follows: tuple[str, ...] = ()
     _plans: dict[int, Plan] = field(default_factory=dict, repr=False)
 
     @property
     def lines(self) -> tuple[str, ...]:
         """All of its command lines."""
         return (self.first, *self.commands) if self.first else self.commands
+
+    @property
+    def overrides(self) -> Mapping[str, object]:
+        """What the project says of how it runs; a job of its own type has nothing to do with it."""
+        return (
+            {"job_type": self.job_type} if self.job_type else self.planner.sizing.get(self.step, {})
+        )
 
     def plan(self, attempt: int = 1) -> Plan:
         """Plan the job for an attempt; made once."""
@@ -204,12 +218,13 @@ class StepJob:
         says how they run. ``relion`` and ``job`` take ``output``, by which Snakemake knows that
         they follow from something else and compares neither with the last run.
         """
-        science = [portable(line) for line in without_running_options(self.commands)]
+        lines = without_running_options((*self.follows, *self.commands))
+        science = [portable(line) for line in lines]
         return {
             "science": lambda wildcards: list(science),
             "relion": lambda wildcards, output: list(self.lines),
             "data": lambda wildcards, output: dict(self.data),
-            "overrides": lambda wildcards, output: dict(self.planner.sizing.get(self.step, {})),
+            "overrides": lambda wildcards, output: dict(self.overrides),
             "job": lambda wildcards, output: self.plan().body,
         }
 

@@ -6,8 +6,8 @@ Nothing is read or run here, but for the pattern of the input files.
 from __future__ import annotations
 
 import glob
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 
 from relion_dispatch.pipeline import commands
@@ -28,6 +28,12 @@ def takeable(names: Iterable[str]) -> list[str]:
     return sorted(name for name in names if not bad_characters(name, unquoted=True))
 
 
+def found_images(settings: Settings) -> list[str]:
+    """Find the movies or micrographs that the pipeline starts from; none for particles."""
+    pattern = None if settings.start == "particles" else getattr(settings, settings.start)
+    return takeable(glob.glob(pattern or ""))
+
+
 @dataclass(frozen=True, kw_only=True)
 class Paths:
     """Files of the pipeline that a configuration asks for.
@@ -38,11 +44,14 @@ class Paths:
         The checked configuration, and the RELION that its commands are for.
     layout
         Where each job's directory is.
+    shards
+        The movies or micrographs of each shard, where steps up to extraction are split.
     """
 
     settings: Settings
     version: Version
     layout: Layout
+    shards: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
     # ------------------------------------------------------------------ what is there to start with
 
@@ -55,8 +64,9 @@ class Paths:
         """Files that the import reads: movies, micrographs or one STAR file."""
         if self.settings.start == "particles":
             return [self.settings.particles or ""]
-        pattern = getattr(self.settings, self.settings.start) or ""
-        return takeable(glob.glob(pattern))
+        if self.shards:
+            return sorted(name for names in self.shards.values() for name in names)
+        return found_images(self.settings)
 
     @property
     def imported(self) -> str:

@@ -7,13 +7,14 @@ Each function is one job: paths in, the job's shell lines out. RELION's side of 
 from __future__ import annotations
 
 import shlex
+from dataclasses import replace
 from pathlib import PurePosixPath
 
 from relion_dispatch.errors import InputError
 from relion_dispatch.pipeline.commandline import Commands, Parts, handed_on, option, quote, relion
 from relion_dispatch.pipeline.consistency import power_spectra_exist
 from relion_dispatch.pipeline.options import Settings
-from relion_dispatch.pipeline.versions import Version
+from relion_dispatch.pipeline.versions import V4_0, Version
 
 BACKGROUND_FRACTION = 0.75
 SMALL_PIXEL_ANGST = 4.0
@@ -109,6 +110,24 @@ def motion_correction(settings: Settings, version: Version, *, movies: str, out:
             extra=motion.extra_arguments,
         ),
     )
+
+
+def joined_motion_correction(
+    settings: Settings, version: Version, *, movies: str, out: str
+) -> Commands:
+    """Write ``corrected_micrographs.star`` and ``logfile.pdf`` of what is corrected already.
+
+    RELION's own program does so whatever has corrected them, and looks for no GPU. From 4.0 on it
+    would plot the tracks of what it has just corrected, which is nothing.
+    """
+    motion = settings.motion_correction
+    own = motion.program == "own"
+    joining = replace(motion, program="own", power_spectra=own and motion.power_spectra)
+    (line,) = motion_correction(
+        replace(settings, motion_correction=joining), version, movies=movies, out=out
+    )
+    skip = "--skip_logfile" if version >= V4_0 else None
+    return (" ".join(filter(None, (line, "--only_do_unfinished --do_at_most 0", skip))),)
 
 
 def _own(settings: Settings, version: Version) -> Parts:

@@ -6,14 +6,15 @@ import json
 import shlex
 import sys
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from relion_dispatch.pipeline import commands, consistency, settings, versions
 from relion_dispatch.pipeline.jobs import LIMITS_OPTION, Planner, StepJob, python_command, tracked
 from relion_dispatch.pipeline.layout import Layout
-from relion_dispatch.pipeline.paths import Paths
+from relion_dispatch.pipeline.paths import Paths, found_images
+from relion_dispatch.sharding import intake
 
 #: Steps on particles in the box in which they are extracted first.
 CLASSIFICATION = ("class2d", "initial_model", "class3d")
@@ -29,13 +30,23 @@ class Project(Paths):
     ----------
     planner
         How each job runs.
+    jobs
+        Those that were asked for, by their directory.
     """
 
     planner: Planner
+    jobs: dict[str, StepJob] = field(default_factory=dict, repr=False, compare=False)
 
     @classmethod
-    def load(cls, config: Mapping[str, Any], profile: str) -> Project:
+    def load(cls, config: Mapping[str, Any], profile: str, *, only_noted: bool = False) -> Project:
         """Check a configuration and find RELION's version.
+
+        Parameters
+        ----------
+        config, profile
+            The user's options, and where the steps run.
+        only_noted
+            With shards, leave out movies that have none yet: this is a run inside another.
 
         Raises
         ------
@@ -45,10 +56,13 @@ class Project(Paths):
         checked = settings.load(config, source="config.yaml")
         version = versions.resolve(checked.relion_version)
         consistency.check_version(checked, version)
+        size = checked.preprocessing.movies_per_job
+        names = found_images(checked) if size else []
         return cls(
             settings=checked,
             version=version,
             layout=Layout(checked.first_job),
+            shards=intake.take(names, size, only_noted=only_noted) if size else {},
             planner=Planner(profile_name=profile, sizing=checked.sizing),
         )
 
@@ -73,7 +87,7 @@ class Project(Paths):
             How many jobs like this can run side by side.
         """
         out = out or self.layout.dir(step, round=round_)
-        return StepJob(
+        made = StepJob(
             step=step,
             out=out,
             commands=lines,
@@ -82,6 +96,8 @@ class Project(Paths):
             data=self._data(step, round_),
             concurrent=concurrent,
         )
+        self.jobs[out] = made
+        return made
 
     def _data(self, step: str, round_: int) -> dict[str, Any]:
         if round_ and self.polishing_rescales:
@@ -151,6 +167,12 @@ class Project(Paths):
     def builtin_ctf(self) -> str:
         """Path of the built-in CTF program, beside this Python."""
         return str(Path(sys.executable).with_name("relion-dispatch-ctffind"))
+
+    def clean(self, how: str) -> Callable[..., str]:
+        """Give the parameter of the rule that cleans up, gently or harshly."""
+        profile = ("--profile", self.planner.profile_name)
+        words = [sys.executable, "-m", "relion_dispatch.cli", "clean", f"--{how}", *profile]
+        return lambda wildcards, output: shlex.join(words)
 
     # --------------------------------------------------------------------- jobs of several commands
 

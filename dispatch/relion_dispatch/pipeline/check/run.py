@@ -28,6 +28,7 @@ from relion_dispatch.pipeline.check.movies import Images
 from relion_dispatch.pipeline.options import Settings
 from relion_dispatch.pipeline.versions import V4_0, Version
 from relion_dispatch.resources import workflow_dir
+from relion_dispatch.sharding import intake
 
 Config = Mapping[str, Any]
 FOLDER = ".relion_dispatch"
@@ -95,6 +96,7 @@ def check_first(config: Config, project: Path = Path()) -> None:
     write_report(report, project / REPORT, config=config, project=project)
     if not report.ok:
         raise InputError(report.problems())
+    intake.note()
     if report.warnings:
         sys.stderr.write(f"{report.problems()}\n")
 

@@ -17,7 +17,13 @@ from relion_dispatch.pipeline.options.classes import (
     Select2D,
     Select3D,
 )
-from relion_dispatch.pipeline.options.images import Ctf, Extraction, MotionCorrection, Picking
+from relion_dispatch.pipeline.options.images import (
+    Ctf,
+    Extraction,
+    MotionCorrection,
+    Picking,
+    Preprocessing,
+)
 from relion_dispatch.pipeline.options.kinds import (
     Auto,
     BoxSize,
@@ -118,6 +124,7 @@ class Settings:
     seed: Annotated[int, Range(ge=0, le=1_000_000)]
     float16: bool
     ignore_first_ctf_peak: bool
+    preprocessing: Preprocessing
     motion_correction: MotionCorrection
     ctf: Ctf
     picking: Picking

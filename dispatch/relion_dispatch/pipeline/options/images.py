@@ -20,6 +20,13 @@ from relion_dispatch.pipeline.options.kinds import (
 
 
 @dataclass(frozen=True, kw_only=True)
+class Preprocessing:
+    """How the steps up to extraction are split into jobs; it changes no result."""
+
+    movies_per_job: Count | None
+
+
+@dataclass(frozen=True, kw_only=True)
 class MotionCorrection:
     """Correction of beam-induced motion."""
 
