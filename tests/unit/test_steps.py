@@ -168,7 +168,8 @@ def test_the_user_s_map_is_scaled_to_the_small_box() -> None:
 def test_jobs_begin_clean_in_their_own_directory() -> None:
     job = project().refinement(1)
     assert (job.step, job.out) == ("refine3d", "Refine3D/job044/")
-    assert job.lines[0] == python_command("begin", "Refine3D/job044/")
+    assert job.lines[0].startswith(python_command("begin", "Refine3D/job044/", "--clean"))
+    assert "--root Refine3D/job044/run --science " in job.lines[0]
     assert job.lines[1:] == job.commands
 
 

@@ -1,16 +1,22 @@
-"""The first command of every job of the pipeline: makes room in the job's directory.
+"""The first command of a job: makes room in its directory, or ready to go on where it stopped.
 
-It runs on the node, before RELION, so it imports next to nothing.
+It runs on the node, before RELION, so it imports as little as it can. A job goes on when what its
+directory holds was made by the same commands from the same files (`healing.continuing`), and has
+not come to a good end: then what is whole is kept. It starts clean otherwise.
 """
 
 from __future__ import annotations
 
 import argparse
+import os
 import shutil
 import sys
 from collections.abc import Iterable, Sequence
 from fnmatch import fnmatchcase
 from pathlib import Path
+
+from relion_dispatch.healing import attempts, directory
+from relion_dispatch.project import enter
 
 #: What stays in a job's directory when it starts again: the window's own files, the logs, and what
 #: is noted about the job.
@@ -19,6 +25,7 @@ KEPT = (
     "run.err",
     "run_submit.script*",
     "run.jobid",
+    "run.heal",
     "job.star",
     "job_pipeline.star",
     "note.txt",
@@ -45,16 +52,83 @@ def start_clean(job_dir: Path, kept: Iterable[str] = KEPT) -> None:
             path.unlink(missing_ok=True)
 
 
+def begin(args: argparse.Namespace) -> None:
+    """Make ready to start, or to go on.
+
+    Raises
+    ------
+    OSError
+        When the directory cannot be read or written.
+    """
+    from relion_dispatch.atomic import write_text
+
+    folder: Path = args.job_dir
+    now = directory.fingerprint(args.science, args.input) if args.science else ""
+    goes_on = bool(now) and directory.unfinished_science(folder) == now
+    (folder / directory.CONTINUE_FILE).unlink(missing_ok=True)
+    if args.clean and not goes_on:
+        start_clean(folder)
+    behind = _ready_to_go_on(args) if goes_on else None
+    if now and not goes_on:
+        write_text(folder / directory.SCIENCE_FILE, f"{now}\n")
+    _note(folder, now, goes_on=goes_on, behind=behind)
+
+
+def _ready_to_go_on(args: argparse.Namespace) -> int | None:
+    """Leave the file that makes a job's script go on; return the iteration behind which."""
+    from relion_dispatch.atomic import write_text
+    from relion_dispatch.healing import iterations, unfinished
+
+    path = args.job_dir / directory.CONTINUE_FILE
+    since = (args.job_dir / directory.SCIENCE_FILE).stat().st_mtime
+    if args.unfinished:
+        removed = unfinished.remove_broken(args.job_dir, since=since)
+        write_text(path, "# Only what is not finished is done.\n")
+        print(f"relion-dispatch: goes on; {len(removed)} unfinished files were removed")
+        return unfinished.count(args.job_dir)
+    if args.root and (found := iterations.newest(args.root, since=since)):
+        write_text(path, iterations.for_continuing(found))
+        print(f"relion-dispatch: goes on behind iteration {found.number}")
+        return found.number
+    return None
+
+
+def _note(folder: Path, science: str, *, goes_on: bool, behind: int | None) -> None:
+    """Note the start of the attempt that was submitted, or of another one by the same script."""
+    history = attempts.read(folder)
+    last = history[-1] if history else None
+    values: dict[str, object] = {"science": science, "continued": behind, "node": _node()}
+    if last is None:
+        number = 1
+    elif last.started is None:
+        number = last.number
+    else:
+        number = last.number + 1 if goes_on else 1
+        values |= {"asked": dict(last.asked), "changes": dict(last.changes)}
+    attempts.note(folder, number, attempts.STARTED, **values)
+
+
+def _node() -> str:
+    return os.environ.get("SLURMD_NODENAME") or os.uname().nodename
+
+
 def main(argv: Sequence[str] | None = None) -> int:
-    """Make room for a job."""
+    """Make room for a job, or make it ready to go on."""
     parser = argparse.ArgumentParser(prog="begin", description=__doc__, allow_abbrev=False)
     parser.add_argument("job_dir", type=Path, metavar="DIR", help="the job's directory")
+    parser.add_argument("--clean", action="store_true", help="empty DIR before a new start")
+    parser.add_argument("--science", default="", help="fingerprint of what the job computes")
+    parser.add_argument("--input", nargs="+", default=[], help="files that it computes from")
+    parser.add_argument("--root", default="", help="what a refinement's files begin with")
+    parser.add_argument("--unfinished", action="store_true", help="it leaves out what is finished")
+    parser.add_argument("--commands", action="store_true", help="its commands are on stdin")
     args = parser.parse_args(argv)
     try:
-        start_clean(args.job_dir)
+        begin(args)
     except OSError as error:
         print(f"error: {args.job_dir}: {error}", file=sys.stderr)
         return 1
+    enter.begun(str(args.job_dir), enter.read_commands() if args.commands else ())
     return 0
 
 

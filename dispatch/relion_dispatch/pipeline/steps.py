@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from relion_dispatch.healing.continuing import begin_command
 from relion_dispatch.pipeline import commands, consistency, settings, versions
 from relion_dispatch.pipeline.jobs import LIMITS_OPTION, Planner, StepJob, python_command, tracked
 from relion_dispatch.pipeline.layout import Layout
@@ -91,7 +92,7 @@ class Project(Paths):
             step=step,
             out=out,
             commands=lines,
-            first=python_command("begin", out),
+            first=begin_command(lines, out, clean=True),
             planner=self.planner,
             data=self._data(step, round_),
             concurrent=concurrent,
