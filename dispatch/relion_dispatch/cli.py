@@ -135,11 +135,32 @@ def _add_status(parser: argparse.ArgumentParser) -> None:
     parser.set_defaults(run=status.main)
 
 
+def _add_clean(parser: argparse.ArgumentParser) -> None:
+    from relion_dispatch import cleanup
+
+    cleanup.add_arguments(parser)
+    parser.set_defaults(run=cleanup.main)
+
+
 def _add_init(parser: argparse.ArgumentParser) -> None:
     from relion_dispatch import init
 
     init.add_arguments(parser)
     parser.set_defaults(run=init.main)
+
+
+def _add_watch(parser: argparse.ArgumentParser) -> None:
+    from relion_dispatch.sharding import session
+
+    session.add_arguments(parser)
+    parser.set_defaults(run=session.main)
+
+
+def _add_calibrate(parser: argparse.ArgumentParser) -> None:
+    from relion_dispatch.calibration import command
+
+    command.add_arguments(parser)
+    parser.set_defaults(run=command.main)
 
 
 _COMMANDS: dict[str, tuple[str, Callable[[argparse.ArgumentParser], None]]] = {
@@ -148,6 +169,9 @@ _COMMANDS: dict[str, tuple[str, Callable[[argparse.ArgumentParser], None]]] = {
     "env": ("print the settings that RELION's window needs", _add_env),
     "profile": ("list, show, install, check and make profiles", _add_profile),
     "status": ("show the project's jobs, from RELION's markers and the scheduler", _add_status),
+    "watch": ("process movies as they arrive from the microscope", _add_watch),
+    "clean": ("take intermediate files of finished jobs away", _add_clean),
+    "calibrate": ("learn from finished jobs how much sizes have to change", _add_calibrate),
     "init": ("make a RELION project that is ready to run", _add_init),
 }
 

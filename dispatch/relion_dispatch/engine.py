@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from shlex import join, quote
 from typing import TYPE_CHECKING
 
 from relion_dispatch import edits, given, jobtypes, wishes
 from relion_dispatch.body import Script, body
+from relion_dispatch.calibration.basis import Basis
 from relion_dispatch.calls import Call, folder_of
 from relion_dispatch.jobtypes import Job, JobType, Resolved
-from relion_dispatch.needs import Size
+from relion_dispatch.needs import Need, Size
 from relion_dispatch.plan import Plan, Request
 from relion_dispatch.sizing import size
 
@@ -30,6 +31,7 @@ class _Choice:
     call: Call
     resolved: Resolved
     asked: wishes.Asked
+    need: Need
     sized: Size
     final: edits.Final
     notes: tuple[str, ...]
@@ -64,6 +66,7 @@ def plan(request: Request, profile: Profile) -> Plan:
     data = _data(request, call)
     asked = wishes.collect(resolved, call.main, request.overrides)
     need = wishes.need(resolved, call.main, data, asked, request)
+    need = replace(need, factors=profile.factors)
     if given.sized_by_type(resolved, asked):
         sized = given.size(resolved, call.main, need, profile.cluster)
     else:
@@ -72,6 +75,7 @@ def plan(request: Request, profile: Profile) -> Plan:
         call=call,
         resolved=resolved,
         asked=asked,
+        need=need,
         sized=sized,
         final=edits.final_commands(call, resolved, sized, profile.cluster),
         notes=(*data.notes, *asked.notes, *sized.notes),
@@ -117,6 +121,7 @@ def _plan(request: Request, profile: Profile, choice: _Choice) -> Plan:
         modules=(*cluster.modules, *choice.asked.words("modules")),
         changes=edits.changes(choice.resolved),
         notes=(*choice.notes, *choice.final.notes),
+        basis=Basis.of(choice.resolved.name, choice.need, sized, cluster),
     )
     return unfinished.with_body(_body(unfinished, cluster))
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from relion_dispatch.calibration import factors
+from relion_dispatch.calibration.factors import Factors
 from relion_dispatch.cluster import Partition
 from relion_dispatch.jobtypes import Gpu, Ranks
 from relion_dispatch.memory import GPU_HOST_MB, GpuModel, Problem, gpu_mem_mb, host_mem_mb
@@ -41,6 +43,10 @@ class Need:
         Jobs like this that share a node.
     attempt
         Which try this is: memory and time grow with it.
+    job_type
+        The step's job type.
+    factors
+        What finished jobs of this site have taught.
     """
 
     ranks: Ranks = "single"
@@ -66,6 +72,8 @@ class Need:
     runtime_min: int | None = None
     concurrent: int = 1
     attempt: int = 1
+    job_type: str = ""
+    factors: Factors = factors.NONE
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -166,11 +174,19 @@ class Room:
 
 
 def rank_mem_mb(need: Need, threads: int) -> int:
-    """Host memory of a rank in MiB."""
+    """Host memory of a rank in MiB: the model's, times what finished jobs have taught."""
     found = host_mem_mb(need.memory, need.problem, threads)
     if found is None:
-        return need.mem_mb_per_rank
-    return found if need.gpu == "none" else found + GPU_HOST_MB
+        factor = need.factors.of_memory("flat", need.job_type)
+        return factors.scaled(need.mem_mb_per_rank, factor.value)
+    factor = need.factors.of_memory(need.memory, need.job_type)
+    return factors.scaled(found if need.gpu == "none" else found + GPU_HOST_MB, factor.value)
+
+
+def memory_reason(need: Need, threads: int) -> str:
+    """Say what `rank_mem_mb` was multiplied by, and why; empty for nothing."""
+    known = host_mem_mb(need.memory, need.problem, threads) is not None
+    return need.factors.of_memory(need.memory if known else "flat", need.job_type).reason
 
 
 def threads_of(need: Need, cores: int) -> int:

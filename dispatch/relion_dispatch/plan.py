@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from relion_dispatch.calibration.basis import Basis
     from relion_dispatch.command import Command
     from relion_dispatch.data import DataFacts
     from relion_dispatch.needs import Size
@@ -117,6 +118,8 @@ class Plan:
         Every decision and its reason, a sentence each.
     body
         The lines that run the job here and now.
+    basis
+        What the size was worked out from.
     """
 
     job_type: str
@@ -141,6 +144,7 @@ class Plan:
     changes: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     body: str = ""
+    basis: Basis | None = None
 
     @property
     def command(self) -> str:

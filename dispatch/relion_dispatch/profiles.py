@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from relion_dispatch import config, machine
+from relion_dispatch.calibration import factors
+from relion_dispatch.calibration.factors import Factors
 from relion_dispatch.cluster import Cluster
 from relion_dispatch.errors import InputError
 from relion_dispatch.healing.settings import Healing
@@ -42,6 +44,8 @@ class Profile:
         What they say.
     template_dirs
         Folders of templates, the first that has one wins.
+    factors
+        What finished jobs have taught, see `relion_dispatch.calibration`.
     """
 
     name: str
@@ -51,6 +55,7 @@ class Profile:
     job_types: Mapping[str, JobType]
     template_dirs: tuple[Path, ...]
     healing: Healing = field(default_factory=Healing)
+    factors: Factors = factors.NONE
 
     def template_for(self, resolved: Resolved) -> str:
         """Return the template's file name: of the nearest type in the chain that has one.
@@ -100,6 +105,7 @@ def load_profile(name: str | os.PathLike[str] | None = None, *, project: Path = 
         job_types=loaded.job_types,
         template_dirs=_template_dirs(path),
         healing=loaded.healing,
+        factors=factors.load(folder_of(path), given),
     )
 
 

@@ -22,11 +22,11 @@ from dataclasses import replace
 
 from relion_dispatch.cluster import Cluster, Partition
 from relion_dispatch.cpu_layouts import cpu_layout
-from relion_dispatch.duration import minutes
+from relion_dispatch.duration import SAFETY, minutes
 from relion_dispatch.errors import DoesNotFitError
 from relion_dispatch.gpu_layouts import gpu_layout
 from relion_dispatch.memory import gpu_mem_mb
-from relion_dispatch.needs import Need, Room, Size, Unfit, rank_mem_mb
+from relion_dispatch.needs import Need, Room, Size, Unfit, memory_reason, rank_mem_mb
 
 
 def size(need: Need, cluster: Cluster) -> Size:
@@ -142,7 +142,11 @@ def _node_memory(need: Need, room: Room, found: Size) -> int:
 def _memory_notes(need: Need, room: Room, found: Size, mem_mb: int) -> Iterator[str]:
     if need.mem_mb is None:
         per_rank = rank_mem_mb(need, found.cpus_per_task)
-        yield f"Memory of a node: {mem_mb} MB, for {max(found.ranks_on)} ranks of {per_rank} MB."
+        reason = memory_reason(need, found.cpus_per_task)
+        yield (
+            f"Memory of a node: {mem_mb} MB, for {max(found.ranks_on)} ranks of {per_rank} MB"
+            f"{f', {reason}' if reason else ''}."
+        )
     if mem_mb > room.mem_mb:
         yield f"This machine has only {room.mem_mb} MB to give: it may become slow, or not suffice."
 
@@ -170,9 +174,14 @@ def _estimated(
     usual = cluster.default_runtime_min
     speed = found.gpus_per_node * found.nodes * partition.gpu_speed
     estimate = minutes(need.time, need.problem, speed, found.ntasks * found.cpus_per_task)
-    if usual is None or estimate is None or estimate <= usual:
+    if usual is None or estimate is None:
         return usual, ()
-    return estimate, (f"It may take up to {estimate} minutes, by a rough estimate.",)
+    factor = need.factors.of_time(need.time, need.job_type, found.partition, SAFETY)
+    estimate = math.ceil(estimate / SAFETY * factor.value)
+    if estimate <= usual:
+        return usual, ()
+    reason = factor.reason or "by a rough estimate"
+    return estimate, (f"It may take up to {estimate} minutes, {reason}.",)
 
 
 def _price(each: Size, partition: Partition) -> tuple[float, float]:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from relion_dispatch import fields, processes
 from relion_dispatch.atomic import write_text
+from relion_dispatch.calibration import basis
 from relion_dispatch.calls import folder_of
 from relion_dispatch.engine import Plan, Request, plan
 from relion_dispatch.environment import outer_environment
@@ -111,6 +112,7 @@ def send(made: Plan) -> str:
     """
     script = made.script
     write_text(made.script_path, script, mode=0o755)
+    basis.note(made)
     _clean(made)
     argv = shlex.split(made.submit_command or f"bash {shlex.quote(made.script_path)}")
     here = os.path.basename(argv[0]) in SHELLS

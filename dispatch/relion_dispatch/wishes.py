@@ -145,6 +145,7 @@ def need(
         runtime_min=minutes(asked.text("runtime")),
         concurrent=request.concurrent,
         attempt=request.attempt,
+        job_type=resolved.name,
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import contextlib
 import os
 import shlex
 import sys
@@ -13,13 +14,14 @@ from typing import TYPE_CHECKING, Any
 from snakemake_interface_executor_plugins.executors.base import SubmittedJobInfo
 
 from relion_dispatch import atomic, failures
+from relion_dispatch.calibration import basis
 from relion_dispatch.engine import plan as make_plan
 from relion_dispatch.errors import DispatchError, InputError
 from relion_dispatch.head import FOLDER, Head, Limits
 from relion_dispatch.profiles import VARIABLE, load_profile
 from relion_dispatch.reports import State
 from relion_dispatch.schedulers import definition_for
-from relion_dispatch.submit import SHELLS
+from relion_dispatch.submit import JOB_ID_FILE, SHELLS
 from relion_dispatch.submitter import Submission
 from snakemake_executor_plugin_relion_dispatch import identity
 from snakemake_executor_plugin_relion_dispatch.jobs import describe
@@ -141,6 +143,7 @@ class Bridge:
             work.prepare()
             script = Path(plan.script_path)
             atomic.write_text(script, plan.script, mode=0o755)
+            basis.note(plan)
         except (DispatchError, OSError) as error:
             self.head.withdraw(entry)
             self._refused(work.job, str(error))
@@ -150,6 +153,7 @@ class Bridge:
         def taken(entry: Entry) -> None:
             info.external_jobid = entry.job_id
             info.aux["entry"] = entry
+            _leave_job_id(script.parent, entry.job_id)
             self._say(work, f"is job {entry.job_id}, log {work.logs[0]}")
             self._executor.report_job_submission(info, register_job=False)
 
@@ -190,6 +194,12 @@ class Bridge:
 
     def _say(self, work: Work, text: str) -> None:
         self._executor.logger.info(f"Job {work.job.jobid} ({work.label}) {text}.")
+
+
+def _leave_job_id(folder: Path, job_id: str) -> None:
+    """Leave the job's id where a job from RELION's window has it."""
+    with contextlib.suppress(OSError):
+        (folder / JOB_ID_FILE).write_text(f"{job_id}\n", encoding="utf-8")
 
 
 def _info(work: Work, entry: Entry) -> SubmittedJobInfo:

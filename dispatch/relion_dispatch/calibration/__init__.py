@@ -1,0 +1,1 @@
+"""What finished jobs teach about sizes: predictions noted, measurements collected, factors used."""
