@@ -9,6 +9,7 @@ include: "rules/particles.smk"
 include: "rules/classification.smk"
 include: "rules/refinement.smk"
 include: "rules/polishing.smk"
+include: "rules/cleanup.smk"
 
 
 rule all:
@@ -19,3 +20,12 @@ rule all:
 
 onstart:
     check_first(config)
+    show_in_window()
+
+
+onsuccess:
+    show_in_window()
+
+
+onerror:
+    show_in_window()

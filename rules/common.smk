@@ -8,6 +8,7 @@ from relion_dispatch.pipeline import commands
 from relion_dispatch.pipeline.check import check_first
 from relion_dispatch.pipeline.jobs import profile_in_use
 from relion_dispatch.pipeline.steps import Project
+from relion_dispatch.project.planned import remember, show_in_window
 from relion_dispatch.sharding.jobs import Step, import_lines
 
 # A project without the module statement keeps its options here.
@@ -27,5 +28,6 @@ def load_project():
 
 
 PROJECT = load_project()
+remember(PROJECT)
 SETTINGS, VERSION = PROJECT.settings, PROJECT.version
 path = PROJECT.path

@@ -36,7 +36,7 @@ relion_dispatch_exit() {{
   fi
   echo "relion-dispatch: exit code $code after $SECONDS s"
   echo "$code" >"$exit_file.new" && mv -f "$exit_file.new" "$exit_file"
-  [ ! -e default_pipeline.star ] || : >.pipeline_has_changed
+{enter}  [ ! -e default_pipeline.star ] || : >.pipeline_has_changed
   exit "$code"
 }}
 trap relion_dispatch_exit EXIT
@@ -74,6 +74,10 @@ _RANK_HOSTS = """\
 rank_hosts=$({command} | awk '{{
   for (n = NR == 1 ? {first} : {others}; n > 0; n--) {{ printf "%s%s", sep, $1; sep = "," }} }}')
 """
+
+#: First commands that enter a job into RELION's job list, and the word behind their commands.
+_ENTERING = ("pipeline.begin ", "project.enter begin ")
+_COMMANDS = "RELION_DISPATCH_COMMANDS"
 
 _WHICH = re.compile(r"(?:`|\$\()\s*(?:\S*/)?which\s+([\w.+-]+)\s*[`)]")
 
@@ -131,11 +135,20 @@ def _start(script: Script) -> str:
     )
     return (
         "set +u -eo pipefail\n"
-        + _EXIT.format(job=job, exit_file=exit_file)
+        + _EXIT.format(job=job, exit_file=exit_file, enter=_enter_end(script))
         + f"mkdir -p {' '.join(folders)}\n"
         f"rm -f {job}RELION_JOB_EXIT_* {exit_file}\n"
         f"exec >>{quote(script.outfile)} 2>>{quote(script.errfile)}\n"
     )
+
+
+def _enter_end(script: Script) -> str:
+    """Enter the end of a job into RELION's job list, if its first command enters its beginning."""
+    first = next(iter(script.commands), "")
+    python, module, words = first.partition(" -m relion_dispatch.")
+    if not (module and words.startswith(_ENTERING)):
+        return ""
+    return f"  {python}{module}project.enter end {quote(script.job_dir)} >&2 || :\n"
 
 
 def _folder(path: str) -> str:
@@ -167,7 +180,12 @@ def _commands(script: Script) -> Iterable[str]:
         yield wanted.format(command=script.hosts_command, first=first, others=others)
     if programs:
         yield _NEED.format(programs=" ".join(programs))
-    yield from (f"{_stopping(line)}\n" for line in script.commands)
+    lines = list(script.commands)
+    if _enter_end(script):
+        begins = lines.pop(0)
+        text = "\n".join(lines)
+        yield f"{begins} --commands <<'{_COMMANDS}'\n{text}\n{_COMMANDS}\n"
+    yield from (f"{_stopping(line)}\n" for line in lines)
 
 
 def _stopping(line: str) -> str:

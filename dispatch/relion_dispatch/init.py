@@ -21,6 +21,7 @@ SNAKEFILE = """\
 # The pipeline of this RELION project: `snakemake --profile NAME` runs it.
 # What it does is in config.yaml; the rules are those of the installed relion-dispatch.
 from relion_dispatch.pipeline.check import check_first
+from relion_dispatch.project.planned import show_in_window
 from relion_dispatch.resources import workflow_dir
 
 
@@ -39,6 +40,15 @@ use rule * from relion
 
 onstart:
     check_first(config)
+    show_in_window()
+
+
+onsuccess:
+    show_in_window()
+
+
+onerror:
+    show_in_window()
 """
 FILES = ("Snakefile", "config.yaml")
 GUI_MARK = ".gui_projectdir"  # without it RELION's window asks whether to start a new project

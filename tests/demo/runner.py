@@ -20,6 +20,7 @@ FINISHED = re.compile(r"Finished jobid: \d+ \(Rule: (\w+)\)")
 STARTED = re.compile(r"^(?:local)?(?:rule|checkpoint) (\w+):")
 SNAKEFILE = """\
 from relion_dispatch.pipeline.check import check_first
+from relion_dispatch.project.planned import show_in_window
 from relion_dispatch.resources import workflow_dir
 
 configfile: "config.yaml"
@@ -33,6 +34,15 @@ use rule * from relion
 
 onstart:
     check_first(config)
+    show_in_window()
+
+
+onsuccess:
+    show_in_window()
+
+
+onerror:
+    show_in_window()
 """
 
 

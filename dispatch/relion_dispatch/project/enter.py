@@ -1,0 +1,56 @@
+"""What a job's script runs to enter itself into RELION's job list, as it begins and as it ends.
+
+The first command of a job of the pipeline does the same in passing; a job without one calls this.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+
+def begun(job_dir: str, commands: Sequence[str] = ()) -> None:
+    """Enter a job as running; whatever hinders that is told, and the job goes on."""
+    _try("begin", job_dir, commands)
+
+
+def ended(job_dir: str) -> None:
+    """Enter how a job has ended; whatever hinders that is told."""
+    _try("end", job_dir)
+
+
+def _try(what: str, job_dir: str, *more: Sequence[str]) -> None:
+    from relion_dispatch.errors import InputError
+    from relion_dispatch.project import register
+
+    name = f"{job_dir.rstrip('/')}/"
+    try:
+        getattr(register, what)(Path(), name, *more)
+    except (InputError, OSError, KeyError, ValueError) as error:
+        sys.stderr.write(f"relion-dispatch: RELION's job list stays as it is: {error}\n")
+
+
+def read_commands() -> tuple[str, ...]:
+    """Read a job's commands from standard input, where its script has them, a line each."""
+    return tuple(line for line in sys.stdin.read().splitlines() if line.strip())
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Enter a job."""
+    parser = argparse.ArgumentParser(prog="enter", description=__doc__, allow_abbrev=False)
+    parser.add_argument("what", choices=("begin", "end"))
+    parser.add_argument("job_dir", metavar="DIR", help="the job's directory")
+    parser.add_argument("--commands", action="store_true", help="its commands are on stdin")
+    args = parser.parse_args(argv)
+    commands = read_commands() if args.commands else ()
+    if args.what == "end":
+        ended(args.job_dir)
+    else:
+        begun(args.job_dir, commands)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
