@@ -63,13 +63,13 @@ class Block:
         if label not in self.labels:
             return ()
         place = self.labels.index(label)
-        rows = (_tokens(_text(row)) for row in self.rows)
+        rows = (tokens(_text(row)) for row in self.rows)
         return tuple(row[place] for row in rows if len(row) > place)
 
     def first(self, label: str) -> str | None:
         """Read an item's value, or a column's in the first row; None when there is none."""
         if label in self.labels and self.rows:
-            row = _tokens(_text(self.rows[0]))
+            row = tokens(_text(self.rows[0]))
             return row[self.labels.index(label)] if len(row) > self.labels.index(label) else None
         return self.pairs.get(label)
 
@@ -122,7 +122,7 @@ def _block(name: str, handle: BinaryIO) -> tuple[Block, bytes]:
             labels, rows, n_rows = _table(handle)
             block = Block(name=name, pairs=pairs, labels=labels, rows=rows, n_rows=n_rows)
             return block, handle.readline(_LONGEST_LINE)
-        words = _tokens(_text(line))
+        words = tokens(_text(line))
         if len(words) > 1 and words[0].startswith("_"):
             pairs[words[0][1:]] = words[1]
         line = handle.readline(_LONGEST_LINE)
@@ -136,7 +136,7 @@ def _table(handle: BinaryIO) -> tuple[tuple[str, ...], tuple[bytes, ...], int]:
     place = handle.tell()
     while line := handle.readline(_LONGEST_LINE):
         if line.lstrip().startswith(b"_") and not rows:
-            labels.append(_tokens(_text(line))[0][1:])
+            labels.append(tokens(_text(line))[0][1:])
         elif rows or line.strip()[:1] not in (b"", b"#", b";"):
             if _END.match(line):
                 handle.seek(place)
@@ -190,7 +190,7 @@ def _text(line: bytes) -> str:
     return line.decode("utf-8", errors="surrogateescape")
 
 
-def _tokens(line: str) -> list[str]:
+def tokens(line: str) -> list[str]:
     r"""Split a line as ``nextTokenInSTAR`` in ``src/strings.cpp``: ``\a`` escapes a quote."""
     if '"' not in line and "'" not in line and "#" not in line:
         return line.split()

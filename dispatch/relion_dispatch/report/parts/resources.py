@@ -1,0 +1,155 @@
+"""What the jobs have taken: time, cores, GPUs and memory, and what was tried again, and why."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
+
+from relion_dispatch.report import jobs, svg, tools
+from relion_dispatch.report.axes import axis
+from relion_dispatch.report.content import Block, Facts, Figure, Table, Text
+from relion_dispatch.report.jobs import Job
+from relion_dispatch.report.source import Part, Source
+
+#: Rows of the figure of times, at most: the longest jobs.
+MOST_ROWS = 40
+ROW, LEFT, WIDTH = 17.0, 128.0, 420.0
+
+
+def build(source: Source) -> Iterator[Block]:
+    """Make the part."""
+    found = jobs.read(source.root, source.paths.layout)
+    if not found:
+        yield Text(text="No job has begun yet.", kind="missing")
+        return
+    yield Facts(facts=tuple(totals(found)))
+    if drawn := timeline(found):
+        yield drawn
+    yield table(found)
+    if tried := retries(found):
+        yield tried
+    else:
+        yield Text(text="Nothing had to be tried again.")
+
+
+def totals(found: Sequence[Job]) -> Iterator[tuple[str, str]]:
+    """Yield sums over all jobs."""
+    known = [job for job in found if job.elapsed_s is not None]
+    seconds = sum(job.elapsed_s or 0 for job in known)
+    core_s = sum((job.elapsed_s or 0) * job.cores for job in known)
+    gpu_s = sum((job.elapsed_s or 0) * job.gpus for job in known)
+    began = [job.began for job in found if job.began]
+    ended = [job.ended for job in found if job.ended]
+    yield "jobs", str(len(found))
+    if began and ended:
+        yield "from first to last", tools.duration(max(ended) - min(began))
+    yield "all jobs together", tools.duration(seconds)
+    yield "CPU-hours", f"{core_s / 3600:.2f}"
+    yield "GPU-hours", f"{gpu_s / 3600:.2f}"
+    yield "tried again", str(sum(max(0, len(job.attempts) - 1) for job in found))
+
+
+def timeline(found: Sequence[Job]) -> Figure | None:
+    """Draw when each job ran; None where no times are known."""
+    timed = [job for job in found if job.began and job.ended]
+    if not timed:
+        return None
+    longest = sorted(timed, key=lambda job: -(job.elapsed_s or 0))[:MOST_ROWS]
+    rows = [job for job in timed if job in longest]
+    start = min(job.began or 0 for job in rows)
+    span = max(job.ended or 0 for job in rows) - start
+    unit, seconds = _unit(span)
+    along = axis(f"time ({unit})", [0, span / seconds], zero=True)
+    foot = ROW * len(rows) + 8
+    body = []
+    for value, words in along.ticks:
+        across = LEFT + along.fraction(value) * (WIDTH - LEFT - 14)
+        body.append(
+            f'<line class="grid" x1="{across:.1f}" y1="4" x2="{across:.1f}" y2="{foot:.1f}"/>'
+        )
+        body.append(svg.text(across, foot + 15, words, "tick", "middle"))
+    body.append(svg.text((LEFT + WIDTH) / 2, foot + 34, along.label, "label", "middle"))
+    for row, job in enumerate(rows):
+        ends = [((at or 0) - start) / seconds for at in (job.began, job.ended)]
+        left, right = (LEFT + along.fraction(end) * (WIDTH - LEFT - 14) for end in ends)
+        top = 6 + row * ROW
+        body.append(svg.text(LEFT - 6, top + 11, job.step, "tick", "end"))
+        kind = "s1" if job.state == "succeeded" else "s2"
+        tip = f"{job.step}: {tools.duration(job.elapsed_s)}, {tools.many(job.cores, 'core')}"
+        body.append(
+            svg.box(left, top, max(1.5, right - left), ROW - 5, kind=f"bar {kind}", tip=tip)
+        )
+    drawing = svg.wrap(body, title="When each job ran", width=WIDTH, height=foot + 40)
+    stamp = datetime.fromtimestamp(start, UTC).strftime("%Y-%m-%d %H:%M UTC")
+    more = len(timed) - len(rows)
+    caption = f"From {stamp} on." + (f" {more} shorter jobs are not drawn." if more else "")
+    return Figure(svg=drawing, title="When each job ran", caption=caption)
+
+
+def _unit(span_s: float) -> tuple[str, float]:
+    if span_s < 600:
+        return "s", 1.0
+    return ("min", 60.0) if span_s < 4 * 3600 else ("h", 3600.0)
+
+
+def table(found: Sequence[Job]) -> Table:
+    """List the jobs with what they asked for and what they took."""
+    head = ("step", "directory", "state", "time", "ranks", "threads", "GPUs")
+    rows = []
+    for job in found:
+        used = job.attempts[-1].used if job.attempts else {}
+        rows.append(
+            (
+                job.step,
+                job.directory,
+                job.state,
+                tools.duration(job.elapsed_s),
+                tools.shown(job.asked.get("ntasks")),
+                tools.shown(job.asked.get("cpus_per_task")),
+                tools.shown(job.asked.get("gpus")),
+                _gigabytes(job.asked.get("mem_mb")),
+                _gigabytes(used.get("mem_mb")),
+                _minutes(job.asked.get("runtime_min")),
+            )
+        )
+    return Table(
+        title="Asked for and used",
+        head=(*head, "memory asked", "memory used", "time asked"),
+        rows=tuple(rows),
+        right=(3, 4, 5, 6, 7, 8, 9),
+        caption="A dash: nobody has noted it. Memory used is what the scheduler has measured.",
+    )
+
+
+def _gigabytes(mem_mb: object) -> str:
+    return f"{mem_mb / 1024:.1f} GB" if isinstance(mem_mb, int | float) and mem_mb > 0 else "–"
+
+
+def _minutes(runtime_min: object) -> str:
+    if not isinstance(runtime_min, int | float) or runtime_min <= 0:
+        return "–"
+    return tools.duration(60 * runtime_min)
+
+
+def retries(found: Sequence[Job]) -> Table | None:
+    """List the attempts that failed, and what was done about it; None where all went well."""
+    rows = [
+        (
+            job.step,
+            str(attempt.number),
+            attempt.state or "not ended",
+            attempt.failure or "–",
+            " ".join(attempt.evidence) or "–",
+            attempt.decision or "–",
+        )
+        for job in found
+        for attempt in job.attempts
+        if attempt.failure or attempt.decision
+    ]
+    if not rows:
+        return None
+    head = ("step", "attempt", "ended", "why", "evidence", "what was done")
+    return Table(title="Tried again, and why", head=head, rows=tuple(rows), right=(1,))
+
+
+PART = Part(name="resources", title="Time and resources", files=lambda _: (), build=build)

@@ -1,0 +1,334 @@
+"""The way from movies to map, with counts and resolutions; and the verdicts in words."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from relion_dispatch.errors import InputError
+from relion_dispatch.pipeline import judge, tables
+from relion_dispatch.report import star, tools
+from relion_dispatch.report.axes import Axis, axis
+from relion_dispatch.report.content import (
+    Block,
+    Facts,
+    Figure,
+    Finding,
+    Findings,
+    Stage,
+    Stages,
+    Text,
+)
+from relion_dispatch.report.source import Part, Source
+from relion_dispatch.report.svg import Chart
+
+LEVELS = ("fine", "doubtful", "stop")
+
+
+def _rows(source: Source, name: str, label: str) -> int | None:
+    """Count the rows of a project's table; None before there is one."""
+    try:
+        return star.rows(source.file(name), label)
+    except InputError:
+        return None
+
+
+def picks(source: Source) -> int | None:
+    """Count all picks; None before there are any, or where they are the user's own."""
+    name = source.paths.path("picking", "summary.star")
+    try:
+        table = star.columns(source.file(name), ("rlnGroupNrParticles",))
+    except InputError:
+        return None
+    return int(star.numbers(table["rlnGroupNrParticles"]).sum())
+
+
+def model_resolution(source: Source, name: str) -> float | None:
+    """Return the resolution of a model's best class in Å; None before there is one."""
+    try:
+        found = tables.read_model(source.file(name)).best_resolution_angst
+    except InputError:
+        return None
+    return found if math.isfinite(found) else None
+
+
+def refined_resolution(source: Source, round_: int) -> float | None:
+    """Return where a refinement's corrected FSC falls below 0.143, in Å; None before that."""
+    name = source.paths.path("postprocess", "postprocess.star", round_)
+    try:
+        return judge.read_fsc(source.file(name)).resolution_angst
+    except InputError:
+        return None
+
+
+def stages(source: Source) -> list[Stage]:
+    """Return the stations from movies to map, as far as the project wants to go."""
+    refined = (_refined(source, round_) for round_ in source.rounds)
+    return [*_images(source), *_classified(source), *refined]
+
+
+def _stage(
+    source: Source,
+    name: str,
+    directory: str,
+    count: int | None,
+    unit: str,
+    *,
+    resolution: float | None = None,
+    verdict: str = "",
+) -> Stage:
+    level = str(source.verdict(verdict).get("verdict", "")) if verdict else ""
+    return Stage(
+        name=name,
+        directory=directory.rstrip("/"),
+        count="" if count is None else tools.whole(count),
+        unit=unit,
+        resolution="" if resolution is None else tools.angst(resolution),
+        level=level if level in LEVELS else "",
+        done=count is not None,
+    )
+
+
+def _images(source: Source) -> Iterator[Stage]:
+    paths, start = source.paths, source.settings.start
+    folder = paths.layout.dir
+    if start == "movies":
+        label = "rlnMicrographMovieName"
+        count = _rows(source, paths.imported, label)
+        yield _stage(source, "Movies", folder("import"), count, "movies")
+    if start != "particles":
+        label = "rlnMicrographName"
+        step = "motion_correction" if start == "movies" else "import"
+        count = _rows(source, paths.micrographs, label)
+        yield _stage(source, "Micrographs", folder(step), count, "micrographs")
+        count = _rows(source, paths.micrographs_with_ctf, "rlnDefocusU")
+        yield _stage(source, "CTF", folder("ctf"), count, "with a CTF")
+    if start != "particles" and source.settings.picking.method != "coordinates":
+        yield _stage(source, "Picks", folder("picking"), picks(source), "picks")
+    step = "import" if start == "particles" else "extraction"
+    count = _rows(source, paths.extracted, "rlnImageName")
+    yield _stage(source, "Particles", folder(step), count, "particles")
+
+
+def _classified(source: Source) -> Iterator[Stage]:
+    paths, chosen = source.paths, source.settings
+    folder = paths.layout.dir
+    if chosen.class2d.enabled:
+        count = _rows(source, paths.chosen_2d, "rlnImageName")
+        resolution = model_resolution(source, f"{paths.class2d_last}_model.star")
+        yield _stage(source, "2D classes", folder("select2d"), count, "kept", resolution=resolution)
+    if paths.starts:
+        verdict = paths.path("rank_starts", "verdict.json")
+        done = [start for start in paths.starts if source.has(paths.start_model(start))]
+        count = len(done) if source.has(verdict) else None
+        angst = source.verdict(verdict).get("resolution_angst")
+        yield _stage(
+            source,
+            "Initial model",
+            folder("rank_starts"),
+            count,
+            "starts",
+            resolution=angst,
+            verdict=verdict,
+        )
+    if chosen.class3d.enabled:
+        count = _rows(source, paths.chosen_3d, "rlnImageName")
+        verdict = paths.path("select3d", "verdict.json")
+        resolution = model_resolution(source, f"{paths.class3d_last}_model.star")
+        yield _stage(
+            source,
+            "3D classes",
+            folder("select3d"),
+            count,
+            "kept",
+            resolution=resolution,
+            verdict=verdict,
+        )
+
+
+def _refined(source: Source, round_: int) -> Stage:
+    paths = source.paths
+    last = round_ == source.rounds[-1]
+    name = f"Refined, round {round_}" if round_ else "Refined"
+    if last and round_:
+        name = f"Final map, round {round_}"
+    elif last:
+        name = "Final map"
+    return _stage(
+        source,
+        name,
+        paths.layout.dir("refine3d", round=round_),
+        _rows(source, paths.refined("run_data.star", round_), "rlnImageName"),
+        "particles",
+        resolution=refined_resolution(source, round_),
+        verdict=paths.refined("verdict.json", round_),
+    )
+
+
+def resolutions(found: list[Stage]) -> Figure | None:
+    """Draw the resolution at each stage; None with fewer than two."""
+    known = [(stage.name, float(stage.resolution[:-2])) for stage in found if stage.resolution]
+    if len(known) < 2:
+        return None
+    values = [value for _, value in known]
+    ticks = tuple((float(at), _short(name)) for at, (name, _) in enumerate(known))
+    drawn = Chart(
+        title="Resolution at each stage",
+        x=Axis(label="stage", low=-0.4, high=len(known) - 0.6, ticks=ticks),
+        y=axis("resolution (Å)", values, zero=True),
+    )
+    drawn.line([float(at) for at in range(len(values))], values, "s1")
+    points = [
+        (float(at), value, f"{name}: {value:.1f} Å") for at, (name, value) in enumerate(known)
+    ]
+    drawn.points(points, "s1")
+    for at, value in enumerate(values):
+        drawn.note(float(at), value, f"{value:.1f}")
+    return Figure(
+        svg=drawn.svg(),
+        title="Resolution",
+        caption="Classes: RELION's estimate. Refinements: the corrected FSC at 0.143.",
+    )
+
+
+def particles(found: list[Stage]) -> Figure | None:
+    """Draw how many particles go on at each stage; None with fewer than two."""
+    known = [
+        (stage.name, float(stage.count.replace("\u202f", "")))
+        for stage in found
+        if stage.count and stage.unit in ("picks", "particles", "kept")
+    ]
+    if len(known) < 2:
+        return None
+    ticks = tuple((float(at), _short(name)) for at, (name, _) in enumerate(known))
+    counts = [count for _, count in known]
+    drawn = Chart(
+        title="Particles at each stage",
+        x=Axis(label="stage", low=-0.6, high=len(known) - 0.4, ticks=ticks),
+        y=axis("particles", [0, max(counts) * 1.05], zero=True, whole=True),
+    )
+    for at, (name, count) in enumerate(known):
+        drawn.bar(at - 0.33, at + 0.33, count, f"{name}: {tools.whole(count)}")
+        drawn.note(float(at), count, tools.whole(count))
+    share = counts[-1] / counts[0] if counts[0] else 0
+    caption = f"{share:.0%} of the {tools.whole(counts[0])} at the start go on so far."
+    return Figure(svg=drawn.svg(), title="Particles", caption=caption)
+
+
+def _short(name: str) -> str:
+    short = {"Initial model": "initial", "2D classes": "2D", "3D classes": "3D"}
+    return short.get(name, name.replace("Refined, round ", "round ").split(",")[0])
+
+
+def way(source: Source) -> Iterator[Block]:
+    """Make the part that shows the way."""
+    found = stages(source)
+    yield Stages(title="From movies to map", stages=tuple(found))
+    if drawn := resolutions(found):
+        yield drawn
+    if drawn := particles(found):
+        yield drawn
+    yield Facts(facts=tuple(facts(source)))
+
+
+def facts(source: Source) -> Iterator[tuple[str, str]]:
+    """Yield what one wants to know first of a data set."""
+    chosen = source.settings
+    frames, dose = (source.check.get("facts", {}).get(name) for name in ("frames", "dose (e/Å²)"))
+    pixel = chosen.optics.pixel_size
+    yield "pixel size", f"{pixel:g} Å" if pixel else "–"
+    yield "voltage", f"{chosen.optics.voltage:g} kV" if chosen.optics.voltage else "–"
+    if frames:
+        yield "frames", f"{frames}"
+    if dose:
+        yield "dose", f"{dose:g} e/Å²"
+    yield "symmetry", chosen.sample.symmetry
+    diameter = chosen.sample.particle_diameter
+    yield "particle diameter", f"{diameter:g} Å" if diameter else "–"
+    if box := source.paths.full_box:
+        yield "box", f"{box[0]} px, {box[0] * box[1]:.0f} Å"
+    yield "RELION", str(source.paths.version)
+
+
+# --------------------------------------------------------------------------------------- verdicts
+
+
+def verdict_files(source: Source) -> dict[str, str]:
+    """Return where the verdicts are, by their step."""
+    paths = source.paths
+    found = {"Initial model": paths.path("rank_starts", "verdict.json")} if paths.starts else {}
+    if source.settings.class3d.enabled:
+        found["3D classification"] = paths.path("select3d", "verdict.json")
+    for round_ in source.rounds:
+        name = f"Refinement, round {round_}" if round_ else "Refinement"
+        found[name] = paths.refined("verdict.json", round_)
+    return found
+
+
+def verdicts(source: Source) -> Iterator[Block]:
+    """Make the part of the verdicts."""
+    any_yet = False
+    for name, file in verdict_files(source).items():
+        text = file.replace(".json", ".txt")
+        if found := source.verdict(file):
+            any_yet = True
+            yield _findings(name, found)
+        elif source.has(text):  # a verdict to stop leaves its text alone
+            any_yet = True
+            yield _from_text(name, source.file(text).read_text(encoding="utf-8"))
+    if not any_yet:
+        yield Text(text="No 3D step has been judged yet.", kind="missing")
+
+
+def _findings(name: str, verdict: Mapping[str, Any]) -> Findings:
+    evidence = [
+        Finding(level=str(each.get("level", "unknown")), text=sentence(str(each.get("text", ""))))
+        for each in verdict.get("evidence", [])
+    ]
+    unknown = [
+        Finding(level="unknown", text=sentence(str(each))) for each in verdict.get("unknown", [])
+    ]
+    return Findings(
+        title=name,
+        level=str(verdict.get("verdict", "unknown")),
+        findings=(*evidence, *unknown),
+    )
+
+
+def _from_text(name: str, text: str) -> Findings:
+    head, *lines = text.splitlines()
+    found = [line.strip().partition("  ") for line in lines if line.strip()]
+    return Findings(
+        title=name,
+        level=head.rpartition(": ")[2] or "unknown",
+        findings=tuple(
+            Finding(level=level, text=sentence(words.strip())) for level, _, words in found
+        ),
+    )
+
+
+def sentence(text: str) -> str:
+    """Begin with a capital and end with a full stop."""
+    return f"{text[:1].upper()}{text[1:]}{'' if text.endswith('.') else '.'}"
+
+
+def _way_files(source: Source) -> tuple[str, ...]:
+    paths = source.paths
+    names = [paths.imported, paths.micrographs, paths.micrographs_with_ctf, paths.extracted]
+    names += [paths.path("picking", "summary.star"), paths.chosen_2d, paths.chosen_3d]
+    names += [f"{paths.class2d_last}_model.star", f"{paths.class3d_last}_model.star"]
+    for round_ in source.rounds:
+        names += [
+            paths.refined("run_data.star", round_),
+            paths.path("postprocess", "postprocess.star", round_),
+        ]
+    return (*names, *verdict_files(source).values())
+
+
+def _texts(source: Source) -> tuple[str, ...]:
+    return tuple(name.replace(".json", ".txt") for name in verdict_files(source).values())
+
+
+WAY = Part(name="way", title="From movies to map", files=_way_files, build=way)
+VERDICTS = Part(name="verdicts", title="Verdicts", files=_texts, build=verdicts)
