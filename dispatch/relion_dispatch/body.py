@@ -11,6 +11,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from shlex import quote
 
+from relion_dispatch.healing import shell
+
 #: Lines that end a job: reason into run.err, marker for the GUI, exit code into a file, and the
 #: file that makes an open GUI look for ended jobs (see `submit.call_gui`). The reason comes last:
 #: the GUI shows three lines, and one command may fill them.
@@ -22,7 +24,7 @@ relion_dispatch_exit() {{
   if [ "$code" = 0 ] && [ -e "${{job}}RELION_JOB_EXIT_FAILURE" ]; then
     code=1 command="a program of the job"
   fi
-  case $code in
+{stopped}  case $code in
     126 | 127) reason="a program is missing or cannot be run" ;;
     137) reason="killed, perhaps for want of memory" ;;
     130 | 143) reason="cancelled, or out of time" ;;
@@ -30,9 +32,14 @@ relion_dispatch_exit() {{
   if [ "$code" != 0 ]; then
     printf 'relion-dispatch: %s\\n' "failed: $command" "exit code $code ($reason)" >&2
     rm -f "${{job}}RELION_JOB_EXIT_SUCCESS"
-    [ -e "${{job}}RELION_JOB_EXIT_ABORTED" ] || : >"${{job}}RELION_JOB_EXIT_FAILURE"
+    if {looked_after}; then
+      rm -f "${{job}}RELION_JOB_EXIT_FAILURE"
+    elif ! [ -e "${{job}}RELION_JOB_EXIT_ABORTED" ]; then
+      : >"${{job}}RELION_JOB_EXIT_FAILURE"
+    fi
   elif ! [ -e "${{job}}RELION_JOB_EXIT_ABORTED" ]; then
     : >"${{job}}RELION_JOB_EXIT_SUCCESS"
+    {at_success}
   fi
   echo "relion-dispatch: exit code $code after $SECONDS s"
   echo "$code" >"$exit_file.new" && mv -f "$exit_file.new" "$exit_file"
@@ -102,6 +109,8 @@ class Script:
         For several nodes: what lists them, and how many ranks each gets.
     info
         Whether host, GPUs and modules are shown in the output.
+    going_on
+        How the main command goes on where an earlier attempt has stopped; None: it never does.
     """
 
     job_dir: str
@@ -117,6 +126,7 @@ class Script:
     hosts_command: str = ""
     ranks_on: Sequence[int] = (1,)
     info: bool = False
+    going_on: shell.GoingOn | None = None
 
 
 def body(script: Script) -> str:
@@ -135,10 +145,18 @@ def _start(script: Script) -> str:
     )
     return (
         "set +u -eo pipefail\n"
-        + _EXIT.format(job=job, exit_file=exit_file, enter=_enter_end(script))
+        + _EXIT.format(
+            job=job,
+            exit_file=exit_file,
+            enter=_enter_end(script),
+            stopped=shell.AT_EXIT if script.going_on else "",
+            looked_after=shell.LOOKED_AFTER,
+            at_success=shell.AT_SUCCESS,
+        )
         + f"mkdir -p {' '.join(folders)}\n"
         f"rm -f {job}RELION_JOB_EXIT_* {exit_file}\n"
-        f"exec >>{quote(script.outfile)} 2>>{quote(script.errfile)}\n"
+        + (shell.at_start(script.job_dir) if script.going_on else "")
+        + f"exec >>{quote(script.outfile)} 2>>{quote(script.errfile)}\n"
     )
 
 
@@ -185,7 +203,11 @@ def _commands(script: Script) -> Iterable[str]:
         begins = lines.pop(0)
         text = "\n".join(lines)
         yield f"{begins} --commands <<'{_COMMANDS}'\n{text}\n{_COMMANDS}\n"
-    yield from (f"{_stopping(line)}\n" for line in lines)
+    for line in lines:
+        if script.going_on and line == script.going_on.main:
+            yield shell.main_lines(script.going_on, script.job_dir)
+        else:
+            yield f"{_stopping(line)}\n"
 
 
 def _stopping(line: str) -> str:
