@@ -11,6 +11,7 @@ from relion_dispatch import edits, given, jobtypes, wishes
 from relion_dispatch.body import Script, body
 from relion_dispatch.calibration.basis import Basis
 from relion_dispatch.calls import Call, folder_of
+from relion_dispatch.healing import entry
 from relion_dispatch.jobtypes import Job, JobType, Resolved
 from relion_dispatch.needs import Need, Size
 from relion_dispatch.plan import Plan, Request
@@ -19,6 +20,7 @@ from relion_dispatch.sizing import size
 if TYPE_CHECKING:
     from relion_dispatch.cluster import Cluster
     from relion_dispatch.data import DataFacts
+    from relion_dispatch.healing.shell import GoingOn
     from relion_dispatch.profiles import Profile
 
 __all__ = ["Plan", "Request", "plan"]
@@ -122,11 +124,13 @@ def _plan(request: Request, profile: Profile, choice: _Choice) -> Plan:
         changes=edits.changes(choice.resolved),
         notes=(*choice.notes, *choice.final.notes),
         basis=Basis.of(choice.resolved.name, choice.need, sized, cluster),
+        follow_up=entry.follow_up(request, profile),
     )
-    return unfinished.with_body(_body(unfinished, cluster))
+    going_on = entry.going_on(unfinished, request.commands, profile)
+    return unfinished.with_body(_body(unfinished, cluster, going_on))
 
 
-def _body(plan: Plan, cluster: Cluster) -> str:
+def _body(plan: Plan, cluster: Cluster, going_on: GoingOn | None) -> str:
     return body(
         Script(
             job_dir=plan.job_dir,
@@ -142,6 +146,7 @@ def _body(plan: Plan, cluster: Cluster) -> str:
             hosts_command=cluster.hosts_command,
             ranks_on=plan.ranks_on,
             info=not cluster.local,
+            going_on=going_on,
         )
     )
 

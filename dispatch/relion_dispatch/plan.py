@@ -120,6 +120,9 @@ class Plan:
         The lines that run the job here and now.
     basis
         What the size was worked out from.
+    follow_up
+        The command that submits what looks after the job should it fail, ``{job_id}`` not filled
+        in; empty where nothing does.
     """
 
     job_type: str
@@ -145,6 +148,7 @@ class Plan:
     notes: tuple[str, ...] = ()
     body: str = ""
     basis: Basis | None = None
+    follow_up: tuple[str, ...] = ()
 
     @property
     def command(self) -> str:

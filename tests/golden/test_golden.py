@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from functools import cache
@@ -62,6 +63,7 @@ def planned(name: str, lines: tuple[str, ...]) -> Plan:
 
 
 def check(path: Path, text: str) -> None:
+    text = text.replace(sys.executable, "python")
     if os.environ.get("UPDATE_GOLDEN"):
         path.write_text(text)
     assert path.read_text() == text

@@ -40,7 +40,7 @@ class Job:
         (project / "relion").chmod(0o755)
 
     def lines(self, **more: object) -> str:
-        going_on = GoingOn(main="./relion anew", continued="./relion on", **more)  # type: ignore[arg-type]
+        going_on = GoingOn(main="./relion anew", continued="./relion on", label="./relion", **more)  # type: ignore[arg-type]
         return body(
             Script(
                 job_dir=FOLDER,
@@ -101,7 +101,7 @@ def test_a_job_starts_or_goes_on(job: Job, goes_on: bool) -> None:
 def test_a_failing_command_is_told_and_ends_the_job(job: Job) -> None:
     finish(job, 3)
     assert job.run() == 3
-    assert "relion-dispatch: failed: ./relion anew\n" in job.text("run.err")
+    assert "relion-dispatch: failed: ./relion\n" in job.text("run.err")
     assert "behind" not in job.text("run.out")
     assert job.markers == ["RELION_JOB_EXIT_FAILURE"]
 

@@ -23,7 +23,7 @@ from relion_dispatch.healing.directory import (
 AT_EXIT = f"""\
   if [ -n "$relion_dispatch_main" ]; then
     kill -TERM -- "-$relion_dispatch_main" 2>/dev/null
-    command=$relion_dispatch_line
+    command=$relion_dispatch_label
   fi
   if [ "$code" != 0 ] && [ -e "${{job}}{STOPPED_FILE}" ]; then
     code={STOPPED} reason="stopped by itself, to go on later"
@@ -62,7 +62,7 @@ trap 'relion_dispatch_stop "a signal"' USR1
 """
 
 _MAIN = """\
-relion_dispatch_line={line}
+relion_dispatch_label={label}
 set -m
 if [ -e {file} ]; then
   {{
@@ -94,6 +94,8 @@ class GoingOn:
     ----------
     main, continued
         The command, and the one that goes on.
+    label
+        What people know the command by.
     begin
         The command that makes ready for either; empty where another one of the job does so.
     stop_after_s
@@ -102,6 +104,7 @@ class GoingOn:
 
     main: str
     continued: str
+    label: str
     begin: str = ""
     stop_after_s: int = 0
 
@@ -116,7 +119,7 @@ def main_lines(going_on: GoingOn, job_dir: str) -> str:
     """Return the lines that run a job's main command, from its start or from where it stopped."""
     job = quote(job_dir)
     filled = _MAIN.format(
-        line=quote(going_on.main),
+        label=quote(going_on.label),
         file=quote(job_dir + CONTINUE_FILE),
         main=_indented(going_on.main),
         continued=_indented(going_on.continued),

@@ -18,6 +18,16 @@ relion_dispatch_exit() {
   if [ "$code" = 0 ] && [ -e "${job}RELION_JOB_EXIT_FAILURE" ]; then
     code=1 command="a program of the job"
   fi
+  if [ -n "$relion_dispatch_main" ]; then
+    kill -TERM -- "-$relion_dispatch_main" 2>/dev/null
+    command=$relion_dispatch_label
+  fi
+  if [ "$code" != 0 ] && [ -e "${job}run.stopped" ]; then
+    code=75 reason="stopped by itself, to go on later"
+    printf 'relion-dispatch: stopped: %s\n' "$(cat "${job}run.stopped")" >&2
+    rm -f "${job}RELION_JOB_EXIT_ABORTED" "${job}RELION_JOB_EXIT_FAILURE"
+  fi
+  [ ! -e "${job}run.stopped" ] || rm -f "${job}run.stopped" "${job}RELION_JOB_ABORT_NOW"
   case $code in
     126 | 127) reason="a program is missing or cannot be run" ;;
     137) reason="killed, perhaps for want of memory" ;;
@@ -26,9 +36,14 @@ relion_dispatch_exit() {
   if [ "$code" != 0 ]; then
     printf 'relion-dispatch: %s\n' "failed: $command" "exit code $code ($reason)" >&2
     rm -f "${job}RELION_JOB_EXIT_SUCCESS"
-    [ -e "${job}RELION_JOB_EXIT_ABORTED" ] || : >"${job}RELION_JOB_EXIT_FAILURE"
+    if [ -e "${job}run.heal" ]; then
+      rm -f "${job}RELION_JOB_EXIT_FAILURE"
+    elif ! [ -e "${job}RELION_JOB_EXIT_ABORTED" ]; then
+      : >"${job}RELION_JOB_EXIT_FAILURE"
+    fi
   elif ! [ -e "${job}RELION_JOB_EXIT_ABORTED" ]; then
     : >"${job}RELION_JOB_EXIT_SUCCESS"
+    rm -f "${job}run.science" "${job}continue.star" "${job}run.heal"
   fi
   echo "relion-dispatch: exit code $code after $SECONDS s"
   echo "$code" >"$exit_file.new" && mv -f "$exit_file.new" "$exit_file"
@@ -40,6 +55,7 @@ trap 'exit 130' INT
 trap 'exit 143' TERM
 mkdir -p Refine3D/job013
 rm -f Refine3D/job013/RELION_JOB_EXIT_* Refine3D/job013/run.exit
+[ ! -e Refine3D/job013/run.stopped ] || rm -f Refine3D/job013/run.stopped Refine3D/job013/RELION_JOB_ABORT_NOW
 exec >>Refine3D/job013/run.out 2>>Refine3D/job013/run.err
 export RELION_SHELL=bash OMP_NUM_THREADS=1 OMPI_MCA_hwloc_base_binding_policy=none PRTE_MCA_hwloc_default_binding_policy=none
 echo "relion-dispatch: refine3d on $(hostname), $(date '+%F %T'), 21 ranks of 2 threads, 4 GPUs a node, 245760 MB a node"
@@ -51,4 +67,37 @@ for program in $programs; do
     exit 127
   }
 done
-mpirun -n 21 `which relion_refine_mpi` --o Refine3D/job013/run --auto_refine --split_random_halves --i Select/job008/particles.star --ref Class3D/job012/run_it025_class001.mrc --ini_high 50 --pad 2 --healpix_order 2 --auto_local_healpix_order 4 --sym D2 --j 2 --gpu "" --pipeline_control Refine3D/job013/ --free_gpu_memory 1000
+python -m relion_dispatch.pipeline.begin Refine3D/job013/ --root Refine3D/job013/run --science 5fc75889a4e47dfd --input Class3D/job012/run_it025_class001.mrc Select/job008/particles.star
+relion_dispatch_stop() {
+  relion_dispatch_signalled=1
+  [ -n "$relion_dispatch_main" ] || return 0
+  echo "$1" >Refine3D/job013/run.stopped
+  : >Refine3D/job013/RELION_JOB_ABORT_NOW
+}
+relion_dispatch_wait() {
+  local code=0
+  wait "$relion_dispatch_main" || code=$?
+  while [ -n "$relion_dispatch_signalled" ]; do
+    relion_dispatch_signalled="" code=0
+    wait "$relion_dispatch_main" || code=$?
+  done
+  [ -z "$relion_dispatch_timer" ] || kill -- "-$relion_dispatch_timer" 2>/dev/null || :
+  [ "$code" = 0 ] || return "$code"
+  relion_dispatch_main=""
+}
+relion_dispatch_signalled="" relion_dispatch_timer=""
+trap 'relion_dispatch_stop "a signal"' USR1
+relion_dispatch_label=relion_refine_mpi
+set -m
+if [ -e Refine3D/job013/continue.star ]; then
+  {
+    mpirun -n 21 `which relion_refine_mpi` --continue Refine3D/job013/continue.star --o Refine3D/job013/run --pad 2 --auto_local_healpix_order 4 --j 2 --gpu "" --pipeline_control Refine3D/job013/ --free_gpu_memory 1000
+  } </dev/null &
+else
+  {
+    mpirun -n 21 `which relion_refine_mpi` --o Refine3D/job013/run --auto_refine --split_random_halves --i Select/job008/particles.star --ref Class3D/job012/run_it025_class001.mrc --ini_high 50 --pad 2 --healpix_order 2 --auto_local_healpix_order 4 --sym D2 --j 2 --gpu "" --pipeline_control Refine3D/job013/ --free_gpu_memory 1000
+  } </dev/null &
+fi
+relion_dispatch_main=$!
+set +m
+relion_dispatch_wait

@@ -16,9 +16,14 @@ relion_dispatch_exit() {
   if [ "$code" != 0 ]; then
     printf 'relion-dispatch: %s\n' "failed: $command" "exit code $code ($reason)" >&2
     rm -f "${job}RELION_JOB_EXIT_SUCCESS"
-    [ -e "${job}RELION_JOB_EXIT_ABORTED" ] || : >"${job}RELION_JOB_EXIT_FAILURE"
+    if [ -e "${job}run.heal" ]; then
+      rm -f "${job}RELION_JOB_EXIT_FAILURE"
+    elif ! [ -e "${job}RELION_JOB_EXIT_ABORTED" ]; then
+      : >"${job}RELION_JOB_EXIT_FAILURE"
+    fi
   elif ! [ -e "${job}RELION_JOB_EXIT_ABORTED" ]; then
     : >"${job}RELION_JOB_EXIT_SUCCESS"
+    rm -f "${job}run.science" "${job}continue.star" "${job}run.heal"
   fi
   echo "relion-dispatch: exit code $code after $SECONDS s"
   echo "$code" >"$exit_file.new" && mv -f "$exit_file.new" "$exit_file"

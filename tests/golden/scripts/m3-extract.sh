@@ -9,7 +9,7 @@
 #SBATCH --nodes=1
 #SBATCH --ntasks=12
 #SBATCH --cpus-per-task=1
-#SBATCH --mem=8400M
+#SBATCH --mem=3400M
 set +u -eo pipefail
 relion_dispatch_exit() {
   local code=$? command=$BASH_COMMAND job=Extract/job006/ exit_file=Extract/job006/run.exit reason=failed
@@ -18,6 +18,16 @@ relion_dispatch_exit() {
   if [ "$code" = 0 ] && [ -e "${job}RELION_JOB_EXIT_FAILURE" ]; then
     code=1 command="a program of the job"
   fi
+  if [ -n "$relion_dispatch_main" ]; then
+    kill -TERM -- "-$relion_dispatch_main" 2>/dev/null
+    command=$relion_dispatch_label
+  fi
+  if [ "$code" != 0 ] && [ -e "${job}run.stopped" ]; then
+    code=75 reason="stopped by itself, to go on later"
+    printf 'relion-dispatch: stopped: %s\n' "$(cat "${job}run.stopped")" >&2
+    rm -f "${job}RELION_JOB_EXIT_ABORTED" "${job}RELION_JOB_EXIT_FAILURE"
+  fi
+  [ ! -e "${job}run.stopped" ] || rm -f "${job}run.stopped" "${job}RELION_JOB_ABORT_NOW"
   case $code in
     126 | 127) reason="a program is missing or cannot be run" ;;
     137) reason="killed, perhaps for want of memory" ;;
@@ -26,9 +36,14 @@ relion_dispatch_exit() {
   if [ "$code" != 0 ]; then
     printf 'relion-dispatch: %s\n' "failed: $command" "exit code $code ($reason)" >&2
     rm -f "${job}RELION_JOB_EXIT_SUCCESS"
-    [ -e "${job}RELION_JOB_EXIT_ABORTED" ] || : >"${job}RELION_JOB_EXIT_FAILURE"
+    if [ -e "${job}run.heal" ]; then
+      rm -f "${job}RELION_JOB_EXIT_FAILURE"
+    elif ! [ -e "${job}RELION_JOB_EXIT_ABORTED" ]; then
+      : >"${job}RELION_JOB_EXIT_FAILURE"
+    fi
   elif ! [ -e "${job}RELION_JOB_EXIT_ABORTED" ]; then
     : >"${job}RELION_JOB_EXIT_SUCCESS"
+    rm -f "${job}run.science" "${job}continue.star" "${job}run.heal"
   fi
   echo "relion-dispatch: exit code $code after $SECONDS s"
   echo "$code" >"$exit_file.new" && mv -f "$exit_file.new" "$exit_file"
@@ -40,13 +55,14 @@ trap 'exit 130' INT
 trap 'exit 143' TERM
 mkdir -p Extract/job006
 rm -f Extract/job006/RELION_JOB_EXIT_* Extract/job006/run.exit
+[ ! -e Extract/job006/run.stopped ] || rm -f Extract/job006/run.stopped Extract/job006/RELION_JOB_ABORT_NOW
 exec >>Extract/job006/run.out 2>>Extract/job006/run.err
 export RELION_SHELL=bash OMP_NUM_THREADS=1 OMPI_MCA_hwloc_base_binding_policy=none PRTE_MCA_hwloc_default_binding_policy=none
 # shellcheck source=/dev/null
 type module >/dev/null 2>&1 || . /etc/profile.d/modules.sh 2>/dev/null ||
   module() { echo "relion-dispatch: no module command here for: module $*" >&2; }
 module load relion
-echo "relion-dispatch: extract on $(hostname), $(date '+%F %T'), 12 ranks of 1 threads, 8400 MB a node"
+echo "relion-dispatch: extract on $(hostname), $(date '+%F %T'), 12 ranks of 1 threads, 3400 MB a node"
 nvidia-smi -L 2>/dev/null || echo "GPUs: ${CUDA_VISIBLE_DEVICES:-none}"
 module list 2>&1 || true
 programs="relion_preprocess_mpi"
@@ -56,4 +72,43 @@ for program in $programs; do
     exit 127
   }
 done
-mpirun -n 12 `which relion_preprocess_mpi` --i CtfFind/job003/micrographs_ctf.star --coord_list AutoPick/job005/autopick.star --part_star Extract/job006/particles.star --part_dir Extract/job006/ --extract --extract_size 256 --pipeline_control Extract/job006/ && echo CtfFind/job003/micrographs_ctf.star > Extract/job006/coords_suffix_extract.star || exit
+python -m relion_dispatch.pipeline.begin Extract/job006/ --unfinished --science e9cf08ee74089ec1 --input AutoPick/job005/autopick.star CtfFind/job003/micrographs_ctf.star
+relion_dispatch_stop() {
+  relion_dispatch_signalled=1
+  [ -n "$relion_dispatch_main" ] || return 0
+  echo "$1" >Extract/job006/run.stopped
+  : >Extract/job006/RELION_JOB_ABORT_NOW
+}
+relion_dispatch_wait() {
+  local code=0
+  wait "$relion_dispatch_main" || code=$?
+  while [ -n "$relion_dispatch_signalled" ]; do
+    relion_dispatch_signalled="" code=0
+    wait "$relion_dispatch_main" || code=$?
+  done
+  [ -z "$relion_dispatch_timer" ] || kill -- "-$relion_dispatch_timer" 2>/dev/null || :
+  [ "$code" = 0 ] || return "$code"
+  relion_dispatch_main=""
+}
+relion_dispatch_signalled="" relion_dispatch_timer=""
+trap 'relion_dispatch_stop "a signal"' USR1
+relion_dispatch_label=relion_preprocess_mpi
+set -m
+if [ -e Extract/job006/continue.star ]; then
+  {
+    mpirun -n 12 `which relion_preprocess_mpi` --i CtfFind/job003/micrographs_ctf.star --coord_list AutoPick/job005/autopick.star --part_star Extract/job006/particles.star --part_dir Extract/job006/ --extract --extract_size 256 --pipeline_control Extract/job006/ --only_do_unfinished && echo CtfFind/job003/micrographs_ctf.star > Extract/job006/coords_suffix_extract.star
+  } </dev/null &
+else
+  {
+    mpirun -n 12 `which relion_preprocess_mpi` --i CtfFind/job003/micrographs_ctf.star --coord_list AutoPick/job005/autopick.star --part_star Extract/job006/particles.star --part_dir Extract/job006/ --extract --extract_size 256 --pipeline_control Extract/job006/ && echo CtfFind/job003/micrographs_ctf.star > Extract/job006/coords_suffix_extract.star
+  } </dev/null &
+fi
+relion_dispatch_main=$!
+trap 'relion_dispatch_stop "14940 s have passed, the time limit is near"' USR1
+{
+  sleep 14940
+  kill -USR1 $$
+} >/dev/null 2>&1 </dev/null &
+relion_dispatch_timer=$!
+set +m
+relion_dispatch_wait

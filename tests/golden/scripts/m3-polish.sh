@@ -9,7 +9,7 @@
 #SBATCH --nodes=1
 #SBATCH --ntasks=18
 #SBATCH --cpus-per-task=2
-#SBATCH --mem=170900M
+#SBATCH --mem=108400M
 set +u -eo pipefail
 relion_dispatch_exit() {
   local code=$? command=$BASH_COMMAND job=Polish/job020/ exit_file=Polish/job020/run.exit reason=failed
@@ -18,6 +18,16 @@ relion_dispatch_exit() {
   if [ "$code" = 0 ] && [ -e "${job}RELION_JOB_EXIT_FAILURE" ]; then
     code=1 command="a program of the job"
   fi
+  if [ -n "$relion_dispatch_main" ]; then
+    kill -TERM -- "-$relion_dispatch_main" 2>/dev/null
+    command=$relion_dispatch_label
+  fi
+  if [ "$code" != 0 ] && [ -e "${job}run.stopped" ]; then
+    code=75 reason="stopped by itself, to go on later"
+    printf 'relion-dispatch: stopped: %s\n' "$(cat "${job}run.stopped")" >&2
+    rm -f "${job}RELION_JOB_EXIT_ABORTED" "${job}RELION_JOB_EXIT_FAILURE"
+  fi
+  [ ! -e "${job}run.stopped" ] || rm -f "${job}run.stopped" "${job}RELION_JOB_ABORT_NOW"
   case $code in
     126 | 127) reason="a program is missing or cannot be run" ;;
     137) reason="killed, perhaps for want of memory" ;;
@@ -26,9 +36,14 @@ relion_dispatch_exit() {
   if [ "$code" != 0 ]; then
     printf 'relion-dispatch: %s\n' "failed: $command" "exit code $code ($reason)" >&2
     rm -f "${job}RELION_JOB_EXIT_SUCCESS"
-    [ -e "${job}RELION_JOB_EXIT_ABORTED" ] || : >"${job}RELION_JOB_EXIT_FAILURE"
+    if [ -e "${job}run.heal" ]; then
+      rm -f "${job}RELION_JOB_EXIT_FAILURE"
+    elif ! [ -e "${job}RELION_JOB_EXIT_ABORTED" ]; then
+      : >"${job}RELION_JOB_EXIT_FAILURE"
+    fi
   elif ! [ -e "${job}RELION_JOB_EXIT_ABORTED" ]; then
     : >"${job}RELION_JOB_EXIT_SUCCESS"
+    rm -f "${job}run.science" "${job}continue.star" "${job}run.heal"
   fi
   echo "relion-dispatch: exit code $code after $SECONDS s"
   echo "$code" >"$exit_file.new" && mv -f "$exit_file.new" "$exit_file"
@@ -40,13 +55,14 @@ trap 'exit 130' INT
 trap 'exit 143' TERM
 mkdir -p Polish/job020
 rm -f Polish/job020/RELION_JOB_EXIT_* Polish/job020/run.exit
+[ ! -e Polish/job020/run.stopped ] || rm -f Polish/job020/run.stopped Polish/job020/RELION_JOB_ABORT_NOW
 exec >>Polish/job020/run.out 2>>Polish/job020/run.err
 export RELION_SHELL=bash OMP_NUM_THREADS=1 OMPI_MCA_hwloc_base_binding_policy=none PRTE_MCA_hwloc_default_binding_policy=none
 # shellcheck source=/dev/null
 type module >/dev/null 2>&1 || . /etc/profile.d/modules.sh 2>/dev/null ||
   module() { echo "relion-dispatch: no module command here for: module $*" >&2; }
 module load relion
-echo "relion-dispatch: polish on $(hostname), $(date '+%F %T'), 18 ranks of 2 threads, 170900 MB a node"
+echo "relion-dispatch: polish on $(hostname), $(date '+%F %T'), 18 ranks of 2 threads, 108400 MB a node"
 nvidia-smi -L 2>/dev/null || echo "GPUs: ${CUDA_VISIBLE_DEVICES:-none}"
 module list 2>&1 || true
 programs="relion_motion_refine_mpi"
@@ -56,4 +72,43 @@ for program in $programs; do
     exit 127
   }
 done
-mpirun -n 18 `which relion_motion_refine_mpi` --i CtfRefine/job018/particles_ctf_refine.star --f PostProcess/job016/postprocess.star --corr_mic MotionCorr/job002/corrected_micrographs.star --o Polish/job020/ --s_vel 0.2 --s_div 5000 --s_acc 2 --combine_frames --j 2 --pipeline_control Polish/job020/
+python -m relion_dispatch.pipeline.begin Polish/job020/ --unfinished --science 97d9c9c8f01fbc39 --input CtfRefine/job018/particles_ctf_refine.star MotionCorr/job002/corrected_micrographs.star PostProcess/job016/postprocess.star
+relion_dispatch_stop() {
+  relion_dispatch_signalled=1
+  [ -n "$relion_dispatch_main" ] || return 0
+  echo "$1" >Polish/job020/run.stopped
+  : >Polish/job020/RELION_JOB_ABORT_NOW
+}
+relion_dispatch_wait() {
+  local code=0
+  wait "$relion_dispatch_main" || code=$?
+  while [ -n "$relion_dispatch_signalled" ]; do
+    relion_dispatch_signalled="" code=0
+    wait "$relion_dispatch_main" || code=$?
+  done
+  [ -z "$relion_dispatch_timer" ] || kill -- "-$relion_dispatch_timer" 2>/dev/null || :
+  [ "$code" = 0 ] || return "$code"
+  relion_dispatch_main=""
+}
+relion_dispatch_signalled="" relion_dispatch_timer=""
+trap 'relion_dispatch_stop "a signal"' USR1
+relion_dispatch_label=relion_motion_refine_mpi
+set -m
+if [ -e Polish/job020/continue.star ]; then
+  {
+    mpirun -n 18 `which relion_motion_refine_mpi` --i CtfRefine/job018/particles_ctf_refine.star --f PostProcess/job016/postprocess.star --corr_mic MotionCorr/job002/corrected_micrographs.star --o Polish/job020/ --s_vel 0.2 --s_div 5000 --s_acc 2 --combine_frames --j 2 --pipeline_control Polish/job020/ --only_do_unfinished
+  } </dev/null &
+else
+  {
+    mpirun -n 18 `which relion_motion_refine_mpi` --i CtfRefine/job018/particles_ctf_refine.star --f PostProcess/job016/postprocess.star --corr_mic MotionCorr/job002/corrected_micrographs.star --o Polish/job020/ --s_vel 0.2 --s_div 5000 --s_acc 2 --combine_frames --j 2 --pipeline_control Polish/job020/
+  } </dev/null &
+fi
+relion_dispatch_main=$!
+trap 'relion_dispatch_stop "14160 s have passed, the time limit is near"' USR1
+{
+  sleep 14160
+  kill -USR1 $$
+} >/dev/null 2>&1 </dev/null &
+relion_dispatch_timer=$!
+set +m
+relion_dispatch_wait
