@@ -107,3 +107,31 @@ def background(
             start_new_session=True,
             pass_fds=pass_fds,
         )
+
+
+def attached(
+    argv: Sequence[str],
+    *,
+    env: Mapping[str, str] | None = None,
+    cwd: str | os.PathLike[str] | None = None,
+    pass_fds: Sequence[int] = (),
+) -> subprocess.Popen[bytes]:
+    """Start a program that writes where we write, out of reach of a Ctrl-C at our terminal.
+
+    Parameters
+    ----------
+    argv
+        Program and arguments.
+    env, cwd
+        Its whole environment and working directory; ours by default.
+    pass_fds
+        File descriptors of ours that it keeps open.
+    """
+    return subprocess.Popen(
+        list(argv),
+        stdin=subprocess.DEVNULL,
+        env=None if env is None else dict(env),
+        cwd=cwd,
+        start_new_session=True,
+        pass_fds=pass_fds,
+    )

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from relion_dispatch.errors import InputError
-from relion_dispatch.sharding import begin, bench, intake, keep, publish, register, rows
+from relion_dispatch.sharding import begin, intake, keep, publish, register, rows
 from relion_dispatch.sharding.register import Register
 
 NAMES = st.sets(st.text("abc/_é\udcff", min_size=1, max_size=6), max_size=20)
@@ -172,9 +172,6 @@ def test_a_shard_sees_the_project_with_its_own_movies(project: Path) -> None:
     assert [path.name for path in (SHARD / OUT).iterdir()] == [".shards"]
     (SHARD / OUT / ".shards/0001/RELION_JOB_EXIT_SUCCESS").touch()
     assert (SHARD / "RELION_JOB_EXIT_SUCCESS").exists()
-    assert not (SHARD / bench.ABORT).exists()
-    (project / OUT / bench.ABORT).touch()
-    assert (SHARD / bench.ABORT).exists()
 
 
 def test_a_half_written_shard_is_begun_anew(project: Path) -> None:

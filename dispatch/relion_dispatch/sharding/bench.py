@@ -22,8 +22,7 @@ FOLDER = ".shards"
 #: Files of a job's directory, beside those of single movies, that belong to all shards alike.
 COMMON = ("gain.mrc",)
 #: What stays of a finished bench beside its list, the logs and the notes.
-LEFT = ("logfile.pdf", "RELION_JOB_EXIT_*", "run.exit", "run.exit.*")
-ABORT = "RELION_JOB_ABORT_NOW"
+LEFT = ("logfile.pdf", "RELION_JOB_EXIT_*", "run.*")
 
 
 def shard_dir(out: str, shard: str) -> str:
@@ -61,11 +60,10 @@ def lay(bench: Path, out: str, lists: Mapping[str, str], project: Path = Path())
             _link(bench / folder, root, folder, files | folders)
     for path, text in lists.items():
         atomic.write_text(bench / path, text)
-    # RELION's control files are the shard's; a wish to end the job is for all of its shards.
+    # RELION's control files are the shard's, and lie where its script looks for them.
     own = bench / out / FOLDER / bench.name
     own.parent.mkdir()
     own.symlink_to(os.path.abspath(bench))
-    (bench / ABORT).symlink_to(root / out / ABORT)
 
 
 def _link(into: Path, root: Path, folder: PurePosixPath, real: Collection[PurePosixPath]) -> None:

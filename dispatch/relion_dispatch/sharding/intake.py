@@ -49,6 +49,20 @@ def take(names: Iterable[str], size: int, *, only_noted: bool) -> Mapping[str, S
     return known.present(there)
 
 
+def taking_part(names: Sequence[str], project: str | os.PathLike[str] = ".") -> list[str]:
+    """Give the images that a run looks at: in a session all others may be incomplete.
+
+    Raises
+    ------
+    InputError
+        When the list of shards cannot be read.
+    """
+    if not os.environ.get(VARIABLE):
+        return list(names)
+    known = register.read(project).names
+    return [name for name in names if name in known]
+
+
 def note() -> None:
     """Note the shards that the last `take` has made, now that they are going to be used.
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -110,9 +110,13 @@ class Step:
         job = self.project.job(self.name, self.lines)
         if not self.sharded:
             return job
-        first, *others = self.lines
-        lines = self.join or (f"{first} {_JOINING[self.name]}", *others)
-        return replace(job, commands=lines, first="", job_type=JOIN_TYPE, _plans={})
+        joining, *others = self.lines
+        lines = self.join or (f"{joining} {_JOINING[self.name]}", *others)
+        # The job's directory holds what the shards have made: it is not cleared.
+        first = shlex.join(
+            [sys.executable, "-m", "relion_dispatch.project.enter", "begin", self.out]
+        )
+        return replace(job, commands=lines, first=first, job_type=JOIN_TYPE, _plans={})
 
     # -------------------------------------------------------------- what the rule for shards needs
 
@@ -170,8 +174,12 @@ class Step:
         return {name: self._resource(name) for name in RESOURCES}
 
     def _resource(self, name: str) -> Callable[..., int | str]:
-        def resource(wildcards: Any, attempt: int) -> int | str:
-            return self.job(wildcards.shard).resources[name](wildcards, attempt)
+        def resource(
+            wildcards: Any,
+            attempt: int,
+            input: Sequence[str] = (),  # noqa: A002 - Snakemake's word
+        ) -> int | str:
+            return self.job(wildcards.shard).resources[name](wildcards, attempt, input)
 
         return resource
 

@@ -119,16 +119,16 @@ def check_job_folders(micrographs: Iterable[str]) -> Iterator[Finding]:
         )
 
 
-def check_project_path(project: Path, *, estimates_ctf: bool) -> Iterator[Finding]:
-    """Check the project's own path."""
+def check_project_path(project: Path, *, estimates_ctf: bool, below: int = 0) -> Iterator[Finding]:
+    """Check the project's own path; ``below``: bytes that CTF estimation's own folder adds."""
     path = str(project)
-    length = len(os.fsencode(path))
-    if estimates_ctf and length >= CTFFIND_PATH_BYTES:
+    length, most = len(os.fsencode(path)), CTFFIND_PATH_BYTES - below
+    if estimates_ctf and length >= most:
         yield error(
             "project-path",
             printable(path),
-            f"its path has {length} bytes, and from {CTFFIND_PATH_BYTES} on RELION's CTF estimation"
-            " leaves out all micrographs",
+            f"its path has {length} bytes, and from {most} on RELION's CTF estimation leaves out"
+            " all micrographs",
             "move the project to a shorter path, or work in it through a mount with a shorter one"
             " (a symbolic link does not help)",
         )

@@ -25,10 +25,12 @@ from relion_dispatch.pipeline.check import (
 )
 from relion_dispatch.pipeline.check.findings import Finding, Report, error
 from relion_dispatch.pipeline.check.movies import Images
+from relion_dispatch.pipeline.layout import Layout
 from relion_dispatch.pipeline.options import Settings
 from relion_dispatch.pipeline.versions import V4_0, Version
 from relion_dispatch.resources import workflow_dir
 from relion_dispatch.sharding import intake
+from relion_dispatch.sharding.bench import shard_dir
 
 Config = Mapping[str, Any]
 FOLDER = ".relion_dispatch"
@@ -151,14 +153,17 @@ def _images(chosen: Settings, project: Path) -> Images:
     pattern = chosen.movies if chosen.start == "movies" else chosen.micrographs
     if chosen.start == "particles" or pattern is None:
         return Images(what=chosen.start)
-    return movies.read_all(movies.find(pattern, project), project, chosen.start)
+    names = intake.taking_part(movies.find(pattern, project), project)
+    return movies.read_all(names, project, chosen.start)
 
 
 def _file_findings(
     chosen: Settings, images: Images, version: Version | None, project: Path
 ) -> Iterator[Finding]:
     yield from place.check_writable(project)
-    yield from names.check_project_path(project, estimates_ctf=chosen.start != "particles")
+    yield from names.check_project_path(
+        project, estimates_ctf=chosen.start != "particles", below=_below(chosen)
+    )
     if chosen.start != "particles":
         yield from _image_findings(chosen, images, version, project)
         yield from microscope.check_optics(chosen)
@@ -166,6 +171,13 @@ def _file_findings(
     yield from inputs.check_inputs(chosen, images, project)
     yield from place.check_scratch(chosen)
     yield from place.check_space(chosen, images, version, project)
+
+
+def _below(chosen: Settings) -> int:
+    """Count the bytes that a shard's folder adds to the path of CTF estimation."""
+    if chosen.preprocessing.movies_per_job is None:
+        return 0
+    return len(shard_dir(Layout(chosen.first_job).dir("ctf"), "00000"))
 
 
 def _image_findings(
