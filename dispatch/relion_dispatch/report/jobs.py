@@ -8,6 +8,7 @@ import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -55,7 +56,7 @@ class Job:
     commands: tuple[str, ...]
     attempts: tuple[Attempt, ...]
 
-    @property
+    @cached_property
     def asked(self) -> Mapping[str, Any]:
         """The size of its last attempt, by the names of `healing.attempts`."""
         noted = self.attempts[-1].asked if self.attempts else {}

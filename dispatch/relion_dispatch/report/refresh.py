@@ -62,7 +62,7 @@ def refresh(
     fresh
         Make all parts again, whether their files have changed or not.
     say
-        Told before each part: its number, how many there are, its title.
+        Told before each part: how many are made, how many there are, this one's title.
 
     Returns
     -------
@@ -86,8 +86,8 @@ def refresh(
     with _alone(folder / "lock"):
         chosen = parts(source)
         sections = []
-        for number, part in enumerate(chosen, start=1):
-            say(number, len(chosen), part.title)
+        for made, part in enumerate(chosen):
+            say(made, len(chosen), part.title)
             sections.append(_section(source, part, folder, fresh=fresh))
         write_text(page, render(source, sections))
     return page

@@ -9,9 +9,8 @@ from contextlib import suppress
 from pathlib import Path
 
 from relion_dispatch.errors import InputError
-from relion_dispatch.pipeline import tables
 from relion_dispatch.pipeline.tables import ClassStatistics, Model
-from relion_dispatch.report import images, star, tools
+from relion_dispatch.report import images, models, star, tools
 from relion_dispatch.report.content import Block, Picture, Pictures, Table, Text
 from relion_dispatch.report.parts import maps
 from relion_dispatch.report.source import Part, Source
@@ -55,7 +54,7 @@ def _state(image: str, chosen: set[str] | None) -> str:
 def wall(source: Source) -> Iterator[Block]:
     """Make the part of 2D classification."""
     root = source.paths.class2d_last
-    model = tables.read_model(source.need(f"{root}_model.star"))
+    model = models.read_model(source.need(f"{root}_model.star"))
     found = counts(source.need(f"{root}_data.star"))
     chosen = kept(source, "select2d")
     ordered = sorted(model.classes, key=lambda each: (-found[each.number], each.number))
@@ -108,15 +107,15 @@ def _sum(model: Model, found: Counter[int], chosen: set[str] | None) -> str:
 def starts(source: Source) -> Iterator[Block]:
     """Make the part of the initial model."""
     paths = source.paths
-    models: dict[int, Model] = {}
+    found: dict[int, Model] = {}
     for start in paths.starts:
         with suppress(InputError):
-            models[start] = tables.read_model(source.need(paths.start_model(start)))
-    if models:
-        yield ranking(source, models)
+            found[start] = models.read_model(source.need(paths.start_model(start)))
+    if found:
+        yield ranking(source, found)
     source.need(paths.model)
     yield from maps.views(source, paths.model, "The map that 3D steps begin with")
-    others = [start for start in models if source.has(paths.start_map(start))]
+    others = [start for start in found if source.has(paths.start_map(start))]
     if len(others) > 1:
         pictures = [
             maps.surface_picture(source, paths.start_map(start), f"start {start}")
@@ -125,23 +124,23 @@ def starts(source: Source) -> Iterator[Block]:
         yield Pictures(title="All starts", pictures=tuple(pictures), size="small")
 
 
-def ranking(source: Source, models: dict[int, Model]) -> Table:
+def ranking(source: Source, found: dict[int, Model]) -> Table:
     """List the starts, the likeliest first."""
-    score = {start: each.log_likelihood / each.particles for start, each in models.items()}
+    score = {start: each.log_likelihood / each.particles for start, each in found.items()}
     best = max(score.values())
     rows = [
         (
             str(start),
             tools.signed(score[start] - best, 2) if score[start] < best else "best",
-            f"{models[start].pmax:.2f}",
-            tools.angst(models[start].best_resolution_angst),
+            f"{found[start].pmax:.2f}",
+            tools.angst(found[start].best_resolution_angst),
             source.paths.layout.start(start).rstrip("/"),
         )
         for start in sorted(score, key=lambda start: -score[start])
     ]
-    missing = len(source.paths.starts) - len(models)
+    missing = len(source.paths.starts) - len(found)
     return Table(
-        title=f"{tools.many(len(models), 'start')}, ranked by their likelihood on all particles",
+        title=f"{tools.many(len(found), 'start')}, ranked by their likelihood on all particles",
         head=("start", "log-likelihood per particle", "Pmax", "resolution", "directory"),
         rows=tuple(rows),
         right=(0, 1, 2, 3),
@@ -152,7 +151,7 @@ def ranking(source: Source, models: dict[int, Model]) -> Table:
 def classes_3d(source: Source) -> Iterator[Block]:
     """Make the part of 3D classification."""
     root = source.paths.class3d_last
-    model = tables.read_model(source.need(f"{root}_model.star"))
+    model = models.read_model(source.need(f"{root}_model.star"))
     found = counts(source.need(f"{root}_data.star"))
     chosen = kept(source, "select3d")
     for each in model.classes:

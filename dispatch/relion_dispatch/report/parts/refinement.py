@@ -5,13 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from functools import partial
-from itertools import pairwise
 
 import numpy as np
 
 from relion_dispatch.errors import InputError
 from relion_dispatch.pipeline.verdict import FSC_LIMIT
-from relion_dispatch.report import images, star, tools
+from relion_dispatch.report import images, models, star, tools
 from relion_dispatch.report.axes import Axis, angle_axis, axis, resolution_axis
 from relion_dispatch.report.content import Block, Figure, Pictures, Text
 from relion_dispatch.report.parts import maps
@@ -39,28 +38,6 @@ BINS = 60
 MOST_ORIENTATIONS = 300_000
 
 
-def crossing(inverse_angst: Values, curve: Values, limit: float = FSC_LIMIT) -> float | None:
-    """Find where a curve first falls below a limit, linearly between shells.
-
-    Parameters
-    ----------
-    inverse_angst, curve
-        Frequency in 1/Å and FSC, per shell from shell 0.
-    limit
-        The value it must fall below.
-
-    Returns
-    -------
-    float or None
-        Frequency in 1/Å; None when the curve never falls below.
-    """
-    shells = list(zip(inverse_angst.tolist(), curve.tolist(), strict=True))
-    for (k0, c0), (k1, c1) in pairwise(shells):
-        if c1 < limit:
-            return float(k0 + (c0 - limit) / (c0 - c1) * (k1 - k0)) if c0 > limit else float(k0)
-    return None
-
-
 def fsc(source: Source, name: str) -> Figure:
     """Draw the FSC curves of a ``postprocess.star``."""
     labels = ("rlnResolution", *(label for label, _, _ in CURVES))
@@ -76,11 +53,12 @@ def fsc(source: Source, name: str) -> Figure:
         if label in table:
             drawn.line(inverse.tolist(), star.numbers(table[label]).tolist(), kind, words)
     caption = "The corrected FSC never falls below 0.143: the pixel size limits the resolution."
-    where = crossing(inverse, star.numbers(table["rlnFourierShellCorrelationCorrected"]))
-    if where:
-        drawn.crossing(where, FSC_LIMIT, f"{1 / where:.2f} Å")
+    corrected = models.read_fsc(source.need(name))
+    if min(corrected.corrected[1:]) < FSC_LIMIT:
+        angst = corrected.resolution_angst
+        drawn.crossing(1 / angst, FSC_LIMIT, f"{angst:.2f} Å")
         caption = (
-            f"The corrected FSC falls below 0.143 at {1 / where:.2f} Å (between shells;"
+            f"The corrected FSC falls below 0.143 at {angst:.2f} Å (between shells;"
             f" {_whole_shell(source, name)})."
         )
     return Figure(svg=drawn.svg(), title="FSC", caption=caption)

@@ -7,8 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from relion_dispatch.errors import InputError
-from relion_dispatch.pipeline import judge, tables
-from relion_dispatch.report import star, tools
+from relion_dispatch.report import models, star, tools
 from relion_dispatch.report.axes import Axis, axis
 from relion_dispatch.report.content import (
     Block,
@@ -47,7 +46,7 @@ def picks(source: Source) -> int | None:
 def model_resolution(source: Source, name: str) -> float | None:
     """Return the resolution of a model's best class in Å; None before there is one."""
     try:
-        found = tables.read_model(source.file(name)).best_resolution_angst
+        found = models.read_model(source.file(name)).best_resolution_angst
     except InputError:
         return None
     return found if math.isfinite(found) else None
@@ -57,7 +56,7 @@ def refined_resolution(source: Source, round_: int) -> float | None:
     """Return where a refinement's corrected FSC falls below 0.143, in Å; None before that."""
     name = source.paths.path("postprocess", "postprocess.star", round_)
     try:
-        return judge.read_fsc(source.file(name)).resolution_angst
+        return models.read_fsc(source.file(name)).resolution_angst
     except InputError:
         return None
 
