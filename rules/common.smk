@@ -9,6 +9,7 @@ from relion_dispatch.pipeline.check import check_first
 from relion_dispatch.pipeline.jobs import profile_in_use
 from relion_dispatch.pipeline.steps import Project
 from relion_dispatch.project.planned import remember, show_in_window
+from relion_dispatch.report import stages as reporting
 from relion_dispatch.sharding.jobs import Step, import_lines
 
 # A project without the module statement keeps its options here.
@@ -22,7 +23,8 @@ def load_project():
     try:
         profile = profile_in_use(sys.argv, os.environ, remote=workflow.remote_exec)
         inside = workflow.remote_exec or workflow.subprocess_exec
-        return Project.load(config, profile, only_noted=inside)
+        cores = None if inside else workflow.resource_settings.cores
+        return Project.load(config, profile, only_noted=inside, cores=cores)
     except DispatchError as error:
         raise WorkflowError(str(error)) from None
 

@@ -43,6 +43,15 @@ def resolved(cluster: Cluster) -> Cluster:
     return replace(cluster, partitions=partitions)
 
 
+def with_cores(cluster: Cluster, most: int) -> Cluster:
+    """Return the cluster with no more than some cores in a node: a part of this machine."""
+    partitions = {
+        name: replace(each, cores=min(each.cores, most)) if isinstance(each.cores, int) else each
+        for name, each in cluster.partitions.items()
+    }
+    return replace(cluster, partitions=partitions)
+
+
 def _resolved(partition: Partition) -> Partition:
     if partition.cores == "auto":
         partition = replace(partition, cores=cores())

@@ -10,6 +10,7 @@ import functools
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import SimpleNamespace
 from typing import IO, Any
 
 from snakemake.io import ancient
@@ -44,6 +45,7 @@ class Workflow:
     rules: dict[str, Rule] = field(default_factory=dict)
     remote_exec: bool = False
     subprocess_exec: bool = False
+    resource_settings: Any = field(default_factory=lambda: SimpleNamespace(cores=None))
 
     def __post_init__(self) -> None:
         self.scope: dict[str, Any] = {"workflow": self, "config": self.config, "ancient": ancient}

@@ -6,18 +6,23 @@ engine, when Snakemake asks for it; nothing is planned for steps that are finish
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import sys
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from relion_dispatch.errors import DispatchError, DoesNotFitError
+from relion_dispatch.pipeline import foresight
 from relion_dispatch.pipeline.commandline import without_running_options
 
 if TYPE_CHECKING:
+    from relion_dispatch.data import DataFacts
     from relion_dispatch.plan import Plan
     from relion_dispatch.profiles import Profile
 
@@ -108,21 +113,35 @@ class Planner:
         The project's own values, by step.
     project
         The project's directory.
+    cores
+        Cores of this machine that Snakemake may use; None: all.
     """
 
     profile_name: str
     sizing: Mapping[str, Mapping[str, object]] = field(default_factory=dict)
     project: Path = Path()
+    cores: int | None = None
 
     @cached_property
     def profile(self) -> Profile:
         """The profile, read when the first plan is made."""
+        from relion_dispatch.machine import with_cores
         from relion_dispatch.profiles import load_profile
 
-        return load_profile(self.profile_name, project=self.project)
+        found = load_profile(self.profile_name, project=self.project)
+        if self.cores is None or not found.cluster.local:
+            return found
+        return replace(found, cluster=with_cores(found.cluster, self.cores))
 
-    def plan(self, job: StepJob, attempt: int) -> Plan:
+    def plan(self, job: StepJob, attempt: int, data: DataFacts | None = None) -> Plan:
         """Plan one step, by the engine that plans RELION's own jobs too.
+
+        Parameters
+        ----------
+        job, attempt
+            The step's job, and which try it is.
+        data
+            What is supposed of data that do not exist yet.
 
         Raises
         ------
@@ -137,7 +156,7 @@ class Planner:
             outfile=job.logs["out"],
             errfile=job.logs["err"],
             project=self.project,
-            data=DataFacts(**job.data),
+            data=DataFacts(**job.data).over(data or DataFacts()),
             overrides=job.overrides,
             attempt=attempt,
             concurrent=job.concurrent,
@@ -181,7 +200,7 @@ class StepJob:
     concurrent: int = 1
     job_type: str = ""
     follows: tuple[str, ...] = ()
-    _plans: dict[int, Plan] = field(default_factory=dict, repr=False)
+    _plans: dict[object, Plan] = field(default_factory=dict, repr=False)
 
     @property
     def lines(self) -> tuple[str, ...]:
@@ -196,10 +215,11 @@ class StepJob:
         )
 
     def plan(self, attempt: int = 1) -> Plan:
-        """Plan the job for an attempt; made once."""
-        if attempt not in self._plans:
-            self._plans[attempt] = self.planner.plan(self, attempt)
-        return self._plans[attempt]
+        """Plan the job for an attempt; made once, and anew when a file that it names changes."""
+        key = attempt, foresight.stamp(self.commands)
+        if key not in self._plans:
+            self._plans[key] = self.planner.plan(self, attempt)
+        return self._plans[key]
 
     def path(self, name: str) -> str:
         """Path of a file in the job's directory."""
@@ -225,7 +245,9 @@ class StepJob:
             "relion": lambda wildcards, output: list(self.lines),
             "data": lambda wildcards, output: dict(self.data),
             "overrides": lambda wildcards, output: dict(self.overrides),
-            "job": lambda wildcards, output: self.plan().body,
+            # With resources, so that Snakemake asks for these first: what is wrong with a size is
+            # told there without its own inner workings.
+            "job": lambda wildcards, output, resources=None: self.plan().body,
         }
 
     @property
@@ -233,19 +255,58 @@ class StepJob:
         """Give the cores that the job takes on one machine."""
 
         def threads(wildcards: object, attempt: int) -> int:
-            plan = self.plan(attempt)
-            return max(1, min(plan.ntasks * plan.cpus_per_task, os.cpu_count() or 1))
+            with self._told():
+                plan = self.plan(attempt)
+                here = self.planner.profile.cluster.local
+            most = self.planner.cores or os.cpu_count() or 1
+            return min(plan.ntasks * plan.cpus_per_task, most) if here else plan.threads
 
         return threads
 
     @property
     def resources(self) -> dict[str, Callable[..., int | str]]:
-        """Give Snakemake's resources, each a function of the attempt."""
+        """Give Snakemake's resources, each a function of the attempt and the rule's input.
+
+        They are those of the script that will be submitted. What depends on data that are yet to
+        be made is not told: Snakemake then shows ``<TBD>``, and asks again when the data are there.
+        """
         return {name: self._resource(name) for name in RESOURCES}
 
     def _resource(self, name: str) -> Callable[..., int | str]:
-        def resource(wildcards: object, attempt: int) -> int | str:
+        def resource(
+            wildcards: object,
+            attempt: int,
+            input: Sequence[str] = (),  # noqa: A002 - Snakemake's word
+        ) -> int | str:
             empty: int | str = "" if name == "slurm_partition" else 0
-            return self.plan(attempt).resources().get(name, empty)
+            with self._told():
+                value = self.plan(attempt).resources().get(name, empty)
+                missing = foresight.missing(input, self.planner.project)
+                if missing and not self._certain(name, value, attempt):
+                    raise FileNotFoundError(errno.ENOENT, "not made yet", missing)
+            return value
 
         return resource
+
+    def _certain(self, name: str, value: object, attempt: int) -> bool:
+        """Whether a resource is the same whatever its data will be: in extreme cases it is."""
+        for at, data in enumerate(foresight.EXTREMES):
+            key = attempt, at, foresight.stamp(self.commands)
+            try:
+                if key not in self._plans:
+                    self._plans[key] = self.planner.plan(self, attempt, data)
+            except DoesNotFitError:
+                return False
+            if self._plans[key].resources().get(name, value) != value:
+                return False
+        return True
+
+    @contextmanager
+    def _told(self) -> Iterator[None]:
+        """Turn our errors into one that Snakemake shows without its own inner workings."""
+        from snakemake.resources import ResourceValidationError
+
+        try:
+            yield
+        except DispatchError as error:
+            raise ResourceValidationError(f"step {self.step} ({self.out}): {error}") from error

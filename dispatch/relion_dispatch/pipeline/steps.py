@@ -7,16 +7,19 @@ import shlex
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from relion_dispatch.healing.continuing import begin_command
-from relion_dispatch.pipeline import commands, consistency, settings, versions
+from relion_dispatch.pipeline import commands, consistency, foresight, settings, versions
 from relion_dispatch.pipeline.jobs import LIMITS_OPTION, Planner, StepJob, python_command, tracked
 from relion_dispatch.pipeline.layout import Layout
 from relion_dispatch.pipeline.paths import Paths, found_images
 from relion_dispatch.sharding import intake
 
+#: Steps on all micrographs.
+MICROGRAPHS = ("ctf", "picking", "extraction", "reextraction")
 #: Steps on particles in the box in which they are extracted first.
 CLASSIFICATION = ("class2d", "initial_model", "class3d")
 #: Steps on particles at full size, if they are extracted again.
@@ -39,7 +42,14 @@ class Project(Paths):
     jobs: dict[str, StepJob] = field(default_factory=dict, repr=False, compare=False)
 
     @classmethod
-    def load(cls, config: Mapping[str, Any], profile: str, *, only_noted: bool = False) -> Project:
+    def load(
+        cls,
+        config: Mapping[str, Any],
+        profile: str,
+        *,
+        only_noted: bool = False,
+        cores: int | None = None,
+    ) -> Project:
         """Check a configuration and find RELION's version.
 
         Parameters
@@ -48,6 +58,8 @@ class Project(Paths):
             The user's options, and where the steps run.
         only_noted
             With shards, leave out movies that have none yet: this is a run inside another.
+        cores
+            Cores of this machine that Snakemake may use; None: all.
 
         Raises
         ------
@@ -64,7 +76,7 @@ class Project(Paths):
             version=version,
             layout=Layout(checked.first_job),
             shards=intake.take(names, size, only_noted=only_noted) if size else {},
-            planner=Planner(profile_name=profile, sizing=checked.sizing),
+            planner=Planner(profile_name=profile, sizing=checked.sizing, cores=cores),
         )
 
     def job(
@@ -100,12 +112,20 @@ class Project(Paths):
         self.jobs[out] = made
         return made
 
+    @cached_property
+    def _of_images(self) -> Mapping[str, Any]:
+        return foresight.of_images(self.inputs) if self.settings.start != "particles" else {}
+
     def _data(self, step: str, round_: int) -> dict[str, Any]:
+        if step == "motion_correction":
+            return dict(self._of_images)
         if round_ and self.polishing_rescales:
             return {"box": self.settings.polishing.scaled_size}
         first = step in CLASSIFICATION or (step in REFINEMENT and not self.extracts_again)
         known = self.extracted_box if first else self.full_box
-        return dict(zip(("box", "angpix"), known, strict=True)) if known else {}
+        found = dict(zip(("box", "angpix"), known, strict=True)) if known else {}
+        many = self._of_images.get("n_micrographs") if step in MICROGRAPHS else None
+        return {**found, "n_micrographs": many} if many else found
 
     def select(self, step: str, root: str, *words: str) -> str:
         """Write the command that selects classes of a classification."""

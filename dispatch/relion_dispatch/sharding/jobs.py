@@ -188,7 +188,8 @@ class Step:
         """Give the parameters of a shard's rule, named as those of other rules."""
         return {
             "science": lambda wildcards: self._param("science", wildcards),
-            **{name: self._derived(name) for name in ("relion", "data", "overrides", "job")},
+            **{name: self._derived(name) for name in ("relion", "data", "overrides")},
+            "job": lambda wildcards, output, resources=None: self._param("job", wildcards, output),
         }
 
     def _derived(self, name: str) -> Callable[..., Any]:
