@@ -1,12 +1,13 @@
-"""How much GPU and host memory a RELION process needs: pure functions, sources in the docstrings.
+"""How much GPU memory a rank of ``relion_refine`` needs, and what decides about all memory.
 
-All are upper estimates for the last iterations, at full resolution: early iterations need less.
+All are upper estimates for the last iterations, at full resolution; early iterations need less,
+which ``current_size`` tells. The models of host memory are in `host_memory`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 MIB = 1024 * 1024
@@ -14,15 +15,16 @@ MIB = 1024 * 1024
 #: Formulas of device memory.
 GpuModel = Literal["relion", "fmi"]
 
-#: Device memory that CUDA's context and work buffers take for each thread, in MiB
-#: (src/acc/cuda/cuda_settings.h and mem_utils.h of RELION).
+#: Device memory that RELION leaves to FFT plans and kernels for each thread, in MiB
+#: (``GPU_THREAD_MEMORY_OVERHEAD_MB`` in src/acc/cuda/cuda_settings.h of 3.1, 4.0 and 5.0).
 GPU_MB_PER_THREAD = 200
 
-#: Host memory that CUDA's driver and page-locked buffers take in a process, in MiB.
-GPU_HOST_MB = 1000
+#: RELION's own margin over its references (src/acc/cuda/cuda_ml_optimiser.cu).
+GPU_MARGIN = 1.05
 
-#: What a RELION process holds before it has read anything, in MiB (measured, RELION 3.1).
-BASE_MB = 150
+#: Single-precision numbers for each voxel of a padded transform: its half is kept as the real and
+#: imaginary part of a projector (2) and of a back-projector with its weights (3).
+PROJECTOR, BACKPROJECTOR = 2 / 2, 3 / 2
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,149 +41,145 @@ class Problem:
         References that are held at the same time: classes or bodies.
     dimensions
         2 or 3: of the references.
-    n_frames, movie_shape
-        Frames of a movie, and its width and height in pixels.
+    current_size
+        Side of the Fourier transforms in pixels at the resolution reached; None for the whole box.
+    halves
+        A refinement of two halves, which ends with an iteration over all data.
+    pseudo_halves
+        VDAM of RELION 4 and 5, which sums up each class twice.
+    alone
+        One process without MPI.
+    via_disc
+        Ranks add up their sums through files rather than through MPI.
+    accelerated
+        RELION's vectorised code for CPUs (``--cpu``), which copies the references once more.
+    translations
+        Shifted copies of an image that a thread keeps: the fine ones of RELION's CPU code, none
+        on GPUs, which shift on the fly.
+    samples
+        Orientations times translations times classes in the fine search of one particle.
+    n_frames, movie_shape, binning
+        Frames of a movie, and its width and height in pixels, as they are read; by how much the
+        micrograph is smaller.
     n_particles, n_micrographs, iterations
-        How much there is to do; no matter for memory.
+        How much there is to do.
+    min_particles
+        Particles that a training works on.
     free_gpu_memory_mb
         Device memory that RELION is told to leave free, in MiB.
+    preread
+        Who reads all images into memory.
+    scratch
+        Whether images are copied to a node's own disk.
     """
 
     box: int | None = None
     pad: float = 2
     classes: int = 1
     dimensions: int = 3
+    current_size: int | None = None
+    halves: bool = False
+    pseudo_halves: bool = False
+    alone: bool = False
+    via_disc: bool = False
+    accelerated: bool = False
+    translations: int = 84
+    samples: int = 0
     n_frames: int | None = None
     movie_shape: tuple[int, int] | None = None
+    binning: float = 1
     n_particles: int | None = None
     n_micrographs: int | None = None
     iterations: int | None = None
+    min_particles: int | None = None
     free_gpu_memory_mb: int = 0
+    preread: Literal["none", "leader", "all"] = "none"
+    scratch: bool = False
+
+    def voxels(self) -> float:
+        """Voxels of a padded transform at the resolution reached, whose half is kept.
+
+        Three more a side than the padded box (``Projector::initialiseData``, src/projector.cpp).
+        """
+        side = min(self.current_size or self.box or 0, self.box or 0)
+        return float((round(self.pad * side) + 3) ** self.dimensions)
+
+    def padded(self) -> float:
+        """Voxels of a padded map, whatever the resolution."""
+        return float((self.pad * (self.box or 0)) ** self.dimensions)
+
+    def pixels(self) -> int:
+        """Pixels of a frame, or of a micrograph before binning."""
+        width, height = self.movie_shape or (0, 0)
+        return width * height
+
+    @property
+    def images_mb(self) -> int | None:
+        """All particles' images in MiB, four bytes a pixel, as on a scratch disk; or None."""
+        if self.box is None or self.n_particles is None:
+            return None
+        return _up(4 * self.box**2 * self.n_particles / MIB)
 
 
-def gpu_bytes(model: GpuModel, problem: Problem, threads: int = 1) -> float | None:
+def gpu_bytes(
+    model: GpuModel, problem: Problem, threads: int = 1, current_size: int | None = None
+) -> float | None:
     """Device memory in bytes of one rank of ``relion_refine``, or None where the box is unknown.
 
     Parameters
     ----------
     model
-        A cluster's ``gpu_memory_model``. ``relion``: ``2.5 * 1.05 * 4 B * (pad * box)^3`` for each
-        class (src/acc/cuda/cuda_ml_optimiser.cu, the same as the ``1.1e-8 * (2 box)^3`` GB of
-        src/error.h; with two-dimensional references the square), and 200 MiB a thread
-        (src/acc/cuda/cuda_settings.h). ``fmi``: ``84 B * box^n * pad * K``, the older
-        dispatcher's, which is twice that at pad 2 and eight times at pad 1.
+        A cluster's ``gpu_memory_model``, see `GPU_MODELS`.
     problem, threads
-        What the rank works on, and its threads: they share the references, ranks do not.
+        What the rank works on, and its threads: they share the references, ranks do not. The two
+        halves of a refinement are different ranks, so a rank holds one of them, in the last
+        iteration over all data too. Symmetry is no matter: it is applied on the host.
+    current_size
+        In the place of the problem's, for an early iteration.
     """
     if problem.box is None:
         return None
-    if model == "fmi":
-        return float(84 * problem.box**problem.dimensions * int(problem.pad) * problem.classes)
-    references = 2.5 * 1.05 * 4 * (problem.pad * problem.box) ** problem.dimensions
-    return references * problem.classes + GPU_MB_PER_THREAD * threads * MIB
+    if current_size is not None:
+        problem = replace(problem, current_size=current_size)
+    return GPU_MODELS[model](problem, threads)
 
 
-def gpu_mem_mb(model: GpuModel, problem: Problem, threads: int = 1) -> int | None:
+def gpu_mem_mb(
+    model: GpuModel, problem: Problem, threads: int = 1, current_size: int | None = None
+) -> int | None:
     """Device memory in MiB, rounded up; see `gpu_bytes`."""
-    needed = gpu_bytes(model, problem, threads)
+    needed = gpu_bytes(model, problem, threads, current_size)
     return None if needed is None else _up(needed / MIB)
 
 
-def host_mem_mb(model: str, problem: Problem, threads: int = 1) -> int | None:
-    """Host memory in MiB of one rank, or None where the data do not say.
+def _relion(problem: Problem, threads: int) -> float:
+    """RELION's own: ``2.5 * 1.05 * 4 B * (pad * box)^d`` for each class, and 200 MiB a thread.
 
-    Parameters
-    ----------
-    model
-        Name of a model, as in a job type's ``memory``: refine, motioncorr, polish, ctfrefine,
-        extract, volume or flat.
-    problem, threads
-        What it works on, and threads of a rank.
-
-    Raises
-    ------
-    KeyError
-        For a model that does not exist.
+    (src/acc/cuda/cuda_ml_optimiser.cu; the same as the ``1.1e-8 * (2 box)^3`` GB of src/error.h,
+    in 3.1, 4.0 and 5.0.) The 2.5 are what src/acc/acc_projector_impl.h and
+    acc_backprojector_impl.h allocate: a projector and a back-projector for each class, and, with
+    VDAM's pseudo half sets, a back-projector more (src/ml_model.cpp of 4.0). At the resolution
+    reached the transforms have only ``current_size`` pixels a side. What is left of the device
+    becomes RELION's work space: it needs little, and takes what there is.
     """
-    return MODELS[model](problem, threads)
+    backprojectors = BACKPROJECTOR * (2 if problem.pseudo_halves else 1)
+    side = min(problem.current_size or problem.box or 0, problem.box or 0)
+    voxels = (problem.pad * side) ** problem.dimensions
+    references = (PROJECTOR + backprojectors) * GPU_MARGIN * 4 * voxels * problem.classes
+    return references + GPU_MB_PER_THREAD * threads * MIB
 
 
-def _refine(problem: Problem, threads: int) -> int | None:
-    """Memory of ``relion_refine``, in double precision as RELION's CPU code is built.
+def _fmi(problem: Problem, threads: int) -> float:
+    """The older dispatcher's ``84 B * box^d * pad * K``, whatever the resolution.
 
-    For each class a projector (half of ``(pad box)^3`` complex numbers, 8 B a voxel) and a
-    back-projector (complex sums and real weights, 12 B); once more 24 B while one class is
-    reconstructed (src/ml_model.h, src/backprojector.cpp). Each thread holds the images and
-    weights of a few particles.
+    Twice RELION's at pad 2 and eight times at pad 1; threads do not count.
     """
-    if problem.box is None:
-        return None
-    voxels = (problem.pad * problem.box) ** problem.dimensions
-    images = 400 * problem.box**2 * threads
-    return BASE_MB + 30 * threads + _up((20 * problem.classes + 24) * voxels / MIB + images / MIB)
+    box = problem.box or 0
+    return float(84 * box**problem.dimensions * int(problem.pad) * problem.classes)
 
 
-def _motioncorr(problem: Problem, threads: int) -> int | None:
-    """Memory of RELION's own motion correction.
-
-    All frames as real numbers and as half complex transforms in single precision (src/
-    motioncorr_runner.cpp), and a few images for each thread.
-    """
-    if problem.movie_shape is None or problem.n_frames is None:
-        return None
-    pixels = problem.movie_shape[0] * problem.movie_shape[1]
-    return BASE_MB + _up((10 * problem.n_frames + 16 + 8 * threads) * pixels / MIB)
-
-
-def _polish(problem: Problem, threads: int) -> int | None:
-    """Memory of ``relion_motion_refine``: a movie, its particles' stacks, and two references."""
-    movie, references = _motioncorr(problem, threads), _ctfrefine(problem, threads)
-    if movie is None or references is None:
-        return None
-    return movie + references
-
-
-def _ctfrefine(problem: Problem, threads: int) -> int | None:
-    """Memory of ``relion_ctf_refine``: two half maps, padded twice, and images for each thread.
-
-    (src/jaz/single_particle/reference_map.cpp)
-    """
-    if problem.box is None:
-        return None
-    images = 2000 * problem.box**2 * threads
-    return BASE_MB + _up((24 * (2 * problem.box) ** 3 + images) / MIB)
-
-
-def _extract(problem: Problem, threads: int) -> int | None:
-    """Memory of ``relion_preprocess``: a micrograph and a stack of its particles."""
-    if problem.movie_shape is None:
-        return None
-    pixels = problem.movie_shape[0] * problem.movie_shape[1]
-    return BASE_MB + _up(40 * pixels / MIB)
-
-
-def _volume(problem: Problem, threads: int) -> int | None:
-    """Memory of programs that hold a few maps and their transforms (postprocess, masks)."""
-    if problem.box is None:
-        return None
-    return BASE_MB + _up(100 * problem.box**3 / MIB)
-
-
-def _flat(problem: Problem, threads: int) -> int | None:
-    """Memory of programs that need no more than RELION itself."""
-    return None
-
-
-#: Models of host memory by name.
-MODELS: dict[str, Callable[[Problem, int], int | None]] = {
-    "refine": _refine,
-    "motioncorr": _motioncorr,
-    "polish": _polish,
-    "ctfrefine": _ctfrefine,
-    "extract": _extract,
-    "volume": _volume,
-    "flat": _flat,
-}
+#: Models of device memory by name.
+GPU_MODELS: dict[GpuModel, Callable[[Problem, int], float]] = {"relion": _relion, "fmi": _fmi}
 
 
 def _up(value: float) -> int:

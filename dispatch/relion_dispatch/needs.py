@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from relion_dispatch.calibration import factors
 from relion_dispatch.calibration.factors import Factors
 from relion_dispatch.cluster import Partition
+from relion_dispatch.host_memory import GPU_HOST_MB, host_mem_mb, leader_mem_mb
 from relion_dispatch.jobtypes import Gpu, Ranks
-from relion_dispatch.memory import GPU_HOST_MB, GpuModel, Problem, gpu_mem_mb, host_mem_mb
+from relion_dispatch.memory import GpuModel, Problem, gpu_mem_mb
+
+#: What a job holds beside its ranks: the script's shell, the launcher and its daemons, in MiB.
+JOB_MB = 200
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -170,12 +174,14 @@ class Room:
         """Ranks that the node's memory holds."""
         if need.mem_mb is not None:
             return self.cores * 2
-        return self.mem_mb // rank_mem_mb(need, threads)
+        leader = leader_of(need)
+        per_rank = rank_mem_mb(need, threads)
+        return max((self.mem_mb - overhead_mb(need) - leader) // per_rank + bool(leader), 0)
 
 
 def rank_mem_mb(need: Need, threads: int) -> int:
     """Host memory of a rank in MiB: the model's, times what finished jobs have taught."""
-    found = host_mem_mb(need.memory, need.problem, threads)
+    found = _modelled(need, threads)
     if found is None:
         factor = need.factors.of_memory("flat", need.job_type)
         return factors.scaled(need.mem_mb_per_rank, factor.value)
@@ -183,9 +189,37 @@ def rank_mem_mb(need: Need, threads: int) -> int:
     return factors.scaled(found if need.gpu == "none" else found + GPU_HOST_MB, factor.value)
 
 
+def node_mem_mb(need: Need, ranks: int, threads: int) -> int:
+    """Host memory in MiB of a node with so many ranks, a leader among them where there is one."""
+    leader = leader_of(need)
+    workers = ranks - 1 if leader else ranks
+    return overhead_mb(need) + leader + workers * rank_mem_mb(need, threads)
+
+
+def leader_of(need: Need) -> int:
+    """Host memory of a leader in MiB; 0 where there is none, or it is taken for a worker."""
+    if need.ranks not in ("workers", "halves") or need.memory != "refine":
+        return 0
+    found = leader_mem_mb(need.problem) or 0
+    return factors.scaled(found, need.factors.of_memory("refine", need.job_type).value)
+
+
+def overhead_mb(need: Need) -> int:
+    """Memory of a job beside its ranks in MiB, where it is not in the job type's own number."""
+    return JOB_MB if _modelled(need, 1) is not None else 0
+
+
+def _modelled(need: Need, threads: int) -> int | None:
+    """Host memory of a rank by its model; on GPUs images are shifted and weighed there."""
+    problem = need.problem
+    if need.gpu != "none":
+        problem = replace(problem, translations=0, samples=0)
+    return host_mem_mb(need.memory, problem, threads)
+
+
 def memory_reason(need: Need, threads: int) -> str:
     """Say what `rank_mem_mb` was multiplied by, and why; empty for nothing."""
-    known = host_mem_mb(need.memory, need.problem, threads) is not None
+    known = _modelled(need, threads) is not None
     return need.factors.of_memory(need.memory if known else "flat", need.job_type).reason
 
 

@@ -26,7 +26,15 @@ from relion_dispatch.duration import SAFETY, minutes
 from relion_dispatch.errors import DoesNotFitError
 from relion_dispatch.gpu_layouts import gpu_layout
 from relion_dispatch.memory import gpu_mem_mb
-from relion_dispatch.needs import Need, Room, Size, Unfit, memory_reason, rank_mem_mb
+from relion_dispatch.needs import (
+    Need,
+    Room,
+    Size,
+    Unfit,
+    memory_reason,
+    node_mem_mb,
+    rank_mem_mb,
+)
 
 
 def size(need: Need, cluster: Cluster) -> Size:
@@ -134,7 +142,7 @@ def _fit(need: Need, room: Room, cluster: Cluster) -> Size:
 
 def _node_memory(need: Need, room: Room, found: Size) -> int:
     """Memory of the fullest node in MiB, by half more at each attempt, in round numbers."""
-    needed = rank_mem_mb(need, found.cpus_per_task) * max(found.ranks_on)
+    needed = node_mem_mb(need, max(found.ranks_on), found.cpus_per_task)
     grown = math.ceil(needed * 1.5 ** (need.attempt - 1))
     return max(needed, min(-(-grown // 100) * 100, room.mem_mb))
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +13,7 @@ from relion_dispatch.jobtypes import Gpu, Ranks, Resolved
 from relion_dispatch.memory import MIB, Problem
 from relion_dispatch.needs import Need
 from relion_dispatch.parameters import check_name
+from relion_dispatch.problems import problem
 from relion_dispatch.units import memory_mb, minutes
 
 if TYPE_CHECKING:
@@ -20,15 +21,6 @@ if TYPE_CHECKING:
     from relion_dispatch.plan import Request
 
 _RANKS = ("n", "np", "ntasks")
-#: Options of ``relion_refine`` that only three-dimensional references have.
-_THREE_DIMENSIONS = (
-    "ref",
-    "denovo_3dref",
-    "auto_refine",
-    "split_random_halves",
-    "healpix_order",
-    "multibody_masks",
-)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -126,7 +118,7 @@ def need(
         threads=resolved.threads or "nthread" in asked.wished,
         gpu=gpu,
         needs_gpu=resolved.needs_gpu,
-        problem=problem(command, data, resolved.relion_job),
+        problem=_problem(resolved, command, data, ranks),
         memory=resolved.memory,
         time=resolved.time,
         max_ranks=max_ranks(resolved, data, asked),
@@ -149,6 +141,23 @@ def need(
     )
 
 
+def _problem(resolved: Resolved, command: Command, data: DataFacts, ranks: Ranks) -> Problem:
+    """Return what decides about memory, with the options that the job type adds."""
+    found = problem(command, data, resolved.relion_job)
+    added = {name for each in resolved.types for name in each.relion_add_parameter}
+    removed = {name for each in resolved.types for name in each.relion_remove_parameter}
+    via_disc = found.via_disc and "dont_combine_weights_via_disc" not in added
+    everyone = found.preread == "leader" and "no_parallel_disc_io" in removed
+    preread = "all" if everyone else found.preread
+    return replace(
+        found,
+        alone=ranks == "single",
+        halves=found.halves or ranks == "halves",
+        via_disc=via_disc,
+        preread=preread,
+    )
+
+
 def _continued(resolved: Resolved, command: Command, data: DataFacts) -> tuple[Ranks, Gpu]:
     """Return how a run goes on: its optimiser file says what its command no longer does."""
     ranks, gpu = resolved.ranks or "single", resolved.gpu
@@ -161,35 +170,6 @@ def _continued(resolved: Resolved, command: Command, data: DataFacts) -> tuple[R
     return ranks, "none" if data.skip_align else gpu
 
 
-def problem(command: Command, data: DataFacts, relion_job: Sequence[str] = ()) -> Problem:
-    """Return what of a command and its data decides about memory.
-
-    Parameters
-    ----------
-    command, data
-        The command and what its files say.
-    relion_job
-        What RELION may call the job: a continued run's command says less.
-    """
-    flat = not any(command.has(name) for name in _THREE_DIMENSIONS) and (
-        tuple(relion_job) == ("Class2D",)
-        or (command.has("K") and (not relion_job or "Class2D" in relion_job))
-    )
-    classes = _float(command.value("K")) or data.n_bodies or data.n_classes or 1
-    return Problem(
-        box=data.box or data.ref_box,
-        pad=_float(command.value("pad")) or data.padding or 2,
-        classes=int(classes),
-        dimensions=data.reference_dimensions or (2 if flat else 3),
-        n_frames=data.n_frames,
-        movie_shape=data.movie_shape,
-        n_particles=data.n_particles,
-        n_micrographs=data.n_micrographs,
-        iterations=int(_float(command.value("iter")) or 0) or None,
-        free_gpu_memory_mb=int(_float(command.value("free_gpu_memory")) or 0),
-    )
-
-
 def max_ranks(resolved: Resolved, data: DataFacts, asked: Asked) -> int | None:
     """Return how many ranks have something to do, and may run."""
     limits = [asked.number("max_nproc")]
@@ -198,10 +178,3 @@ def max_ranks(resolved: Resolved, data: DataFacts, asked: Asked) -> int | None:
         limits.append(max(int(items * factor), 1) if items else None)
     known = [limit for limit in limits if limit]
     return min(known) if known else None
-
-
-def _float(text: str | None) -> float | None:
-    try:
-        return float(text) if text else None
-    except ValueError:
-        return None

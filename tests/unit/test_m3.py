@@ -91,7 +91,7 @@ def test_the_guides_options_are_used(m3: Profile) -> None:
     assert not made.main.has("no_parallel_disc_io")
 
 
-@pytest.mark.parametrize("frames, ranks", [(12, 24), (40, 18), (2, 4)])
+@pytest.mark.parametrize("frames, ranks", [(12, 24), (40, 36), (2, 4)])
 def test_polishing_has_at_most_two_ranks_for_a_frame(m3: Profile, frames: int, ranks: int) -> None:
     line = "`which relion_motion_refine` --i a.star --f b.star --o Polish/job016/ --j 12"
     data = DataFacts(n_frames=frames, movie_shape=(3838, 3710), box=64, n_micrographs=500)

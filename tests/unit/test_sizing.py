@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 from relion_dispatch.cluster import Cluster, Partition, Scheduler
 from relion_dispatch.duration import minutes
 from relion_dispatch.errors import DoesNotFitError
+from relion_dispatch.host_memory import host_mem_mb
 from relion_dispatch.jobtypes import Ranks
-from relion_dispatch.memory import GpuModel, Problem, gpu_bytes, gpu_mem_mb, host_mem_mb
+from relion_dispatch.memory import GpuModel, Problem, gpu_bytes, gpu_mem_mb
 from relion_dispatch.needs import Need, Size
 from relion_dispatch.sizing import size
 

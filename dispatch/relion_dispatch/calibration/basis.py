@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from relion_dispatch.duration import SAFETY, minutes
-from relion_dispatch.memory import Problem, host_mem_mb
-from relion_dispatch.needs import Need, Size, rank_mem_mb
+from relion_dispatch.host_memory import host_mem_mb
+from relion_dispatch.memory import Problem
+from relion_dispatch.needs import Need, Size, node_mem_mb
 
 if TYPE_CHECKING:
     from relion_dispatch.cluster import Cluster
@@ -40,6 +41,8 @@ class Basis:
         What the models work with.
     gpu
         Whether it ran on GPUs.
+    leader
+        Whether its first rank is a leader, which needs less.
     mem_mb_per_rank
         The type's own number, taken where the data tell nothing.
     ranks_on, cpus_per_task
@@ -59,6 +62,7 @@ class Basis:
     time: str
     problem: Problem
     gpu: bool = False
+    leader: bool = False
     mem_mb_per_rank: int = 1000
     ranks_on: tuple[int, ...] = (1,)
     cpus_per_task: int = 1
@@ -79,6 +83,7 @@ class Basis:
             time=need.time,
             problem=need.problem,
             gpu=size.gpus_per_node > 0,
+            leader=need.ranks in ("workers", "halves"),
             mem_mb_per_rank=need.mem_mb_per_rank,
             ranks_on=size.ranks_on,
             cpus_per_task=size.cpus_per_task,
@@ -125,8 +130,9 @@ class Basis:
             memory=self.memory,
             mem_mb_per_rank=self.mem_mb_per_rank,
             gpu="shared" if self.gpu else "none",
+            ranks="workers" if self.leader else "every",
         )
-        return rank_mem_mb(need, self.cpus_per_task) * max(self.ranks_on)
+        return node_mem_mb(need, max(self.ranks_on), self.cpus_per_task)
 
     @property
     def predicted_min(self) -> float | None:

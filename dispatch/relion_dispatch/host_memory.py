@@ -1,0 +1,245 @@
+"""How much host memory a process needs: pure functions, sources in the docstrings.
+
+The terms are the arrays that RELION holds at the same time, read in its source; numbers are in
+double precision (8 B), as RELION is built by default for CPUs and for GPUs (GPUs calculate in
+single precision, the host sums up in double). They were compared with the most memory that real
+ranks of RELION 3.1 held: ``python -m tests.bench.memory``, docs/sizing.md. RELION 4.0 and 5.0
+keep the same arrays, where not said otherwise, but were not measured.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+from relion_dispatch.memory import MIB, Problem
+
+#: What a process holds before it has read anything, without and with MPI, in MiB (measured).
+BASE_MB, MPI_BASE_MB = 14, 26
+
+#: Small arrays and memory that an allocator does not give back (measured: at most 5 %).
+MARGIN = 1.08
+
+#: Bytes of a particle's row in every rank: as a table, and as RELION's own list (measured with 18
+#: columns: 0.9 kB; RELION's own files have up to twice as many).
+PARTICLE_BYTES = 1300
+
+#: What the CUDA driver and page-locked buffers take of a process' host memory, in MiB: assumed,
+#: not measured.
+GPU_HOST_MB = 1000
+
+#: Micrographs may hold more particles than the average one; where nobody knows, they hold these.
+UNEVEN, CROWDED = 1.5, 400
+
+
+def host_mem_mb(
+    model: str, problem: Problem, threads: int = 1, current_size: int | None = None
+) -> int | None:
+    """Host memory in MiB of one rank, or None where the data do not say.
+
+    Parameters
+    ----------
+    model
+        Name of a model, as in a job type's ``memory``; see `MODELS`.
+    problem, threads
+        What it works on, and threads of a rank.
+    current_size
+        In the place of the problem's, for an early iteration.
+
+    Raises
+    ------
+    KeyError
+        For a model that does not exist.
+    """
+    if current_size is not None:
+        problem = replace(problem, current_size=current_size)
+    needed = MODELS[model](problem, threads)
+    if needed is None:
+        return None
+    base = BASE_MB if problem.alone else MPI_BASE_MB
+    return base + _up(MARGIN * needed / MIB)
+
+
+def leader_mem_mb(problem: Problem) -> int | None:
+    """Host memory in MiB of a leader, which holds the maps and the particles' rows.
+
+    The references, and one of them twice as it is read (``MlOptimiserMpi::initialise``,
+    src/ml_optimiser_mpi.cpp); no transforms.
+    """
+    if problem.box is None:
+        return None
+    maps = 8 * (problem.classes + 2) * problem.box**problem.dimensions
+    images = _preread(problem, leader=True)
+    return MPI_BASE_MB + _up(MARGIN * (maps + _rows(problem) + images) / MIB)
+
+
+def _refine(problem: Problem, threads: int) -> float | None:
+    """Memory of a worker of ``relion_refine``: that of its hungriest moment.
+
+    With ``v`` voxels of a padded transform at the resolution reached, ``p`` of the padded map and
+    ``n`` of the map, each class has a projector (8 B of a voxel: complex numbers of half the
+    transform) and a back-projector (12 B: sums and weights). The moments are
+
+    - the maps' transforms: the back-projectors of the iteration before, the projectors done, a
+      padded map and its transform (``computeFourierTransformMap``, src/projector.cpp);
+    - expectation: all projectors and back-projectors, and each thread's images;
+    - adding up the ranks' sums: the back-projectors packed once (through files) or twice
+      (src/ml_optimiser_mpi.cpp, ``combineAllWeightedSums``);
+    - reconstruction: a complex and three real arrays more (``BackProjector::reconstruct``; this
+      is the ``9 x`` of RELION's own estimate), and after the last iteration over all data one of
+      the files with the halves' sums (``readTemporaryDataAndWeightArraysAndReconstruct``).
+    """
+    if problem.box is None:
+        return None
+    k, v, p = problem.classes, problem.voxels(), problem.padded()
+    n = float(problem.box**problem.dimensions)
+    sums = 12 * k * v * (2 if problem.pseudo_halves else 1)
+    copies = 10 * k * v if problem.accelerated else 0
+    packed = 0 if problem.alone else sums * (1 if problem.via_disc else 2)
+    last = 4 * v + 8 * n if problem.halves else 0
+    needed = max(
+        sums + 8 * (k - 1) * v + 16 * p,
+        sums + 8 * k * v + copies + threads * _images(problem),
+        sums + packed,
+        sums + max(24 * v, 16 * p + 4 * v) + last,
+    )
+    maps = 8 * n * (k + (3 * k if problem.pseudo_halves else 0))
+    return needed + maps + _rows(problem) + _preread(problem, leader=problem.alone)
+
+
+def _images(problem: Problem) -> float:
+    """What each thread holds of a particle in the expectation step of RELION's CPU code.
+
+    Its shifted images, masked and not, the weights of all samples and of those that count
+    (``exp_local_Fimgs_shifted`` and ``exp_Mweight``, src/ml_optimiser.cpp), and a few images.
+    """
+    pixels = (problem.box or 0) ** 2
+    return 16 * pixels * problem.translations + 24 * problem.samples + 160 * pixels
+
+
+def _rows(problem: Problem) -> float:
+    return PARTICLE_BYTES * (problem.n_particles or 0)
+
+
+def _preread(problem: Problem, *, leader: bool) -> float:
+    """All images, in single precision, where a rank reads them into memory.
+
+    (``Experiment::read``, src/exp_model.cpp; who does, in ``MlOptimiser::initialiseGeneral``.)
+    """
+    reads = problem.preread == "all" or (leader and problem.preread == "leader")
+    return float(MIB * (problem.images_mb or 0)) if reads else 0.0
+
+
+def _motioncorr(problem: Problem, threads: int) -> float | None:
+    """Memory of RELION's own motion correction, in single precision.
+
+    All frames and their half complex transforms (src/motioncorr_runner.cpp; frames that are
+    binned first are not kept), a gain reference, sums, and a frame's copy for each thread.
+    """
+    if problem.movie_shape is None or problem.n_frames is None:
+        return None
+    frames = (4 + 4 / problem.binning**2) * problem.n_frames
+    return (frames + 12 + 6 * threads) * problem.pixels()
+
+
+def _references(problem: Problem) -> tuple[float, float]:
+    """Bytes of two half maps' projectors while they are made, and afterwards.
+
+    (``ReferenceMap::load``, src/jaz/reference_map.cpp, in 4.0 and 5.0 under single_particle.)
+    """
+    v, n = problem.voxels(), (problem.box or 0) ** 3
+    return 24 * v + 32 * n, 16 * v
+
+
+def _per_micrograph(problem: Problem) -> float:
+    """Particles of a crowded micrograph."""
+    if problem.n_particles is None or not problem.n_micrographs:
+        return CROWDED
+    return UNEVEN * problem.n_particles / problem.n_micrographs
+
+
+def _ctfrefine(problem: Problem, threads: int) -> float | None:
+    """Memory of ``relion_ctf_refine`` and of subtraction: references, then images.
+
+    A micrograph's particles, three predictions and two gradients of each, all complex
+    (``processSubsetMicrographs``, src/jaz/ctf/ctf_refiner.cpp).
+    """
+    if problem.box is None:
+        return None
+    making, kept = _references(problem)
+    pixels = problem.box**2
+    images = 48 * pixels * _per_micrograph(problem)
+    return max(making, kept + images) + 100 * pixels * threads + _rows(problem)
+
+
+def _polish(problem: Problem, threads: int) -> float | None:
+    """Memory of ``relion_motion_refine``: references, then a micrograph's particles in all frames.
+
+    Of each particle and frame half a complex transform and a map of correlations
+    (``MotionEstimator::prepMicrograph``, src/jaz/motion/motion_estimator.cpp), of each particle a
+    prediction; a frame for each thread, and tables of all frames and frequencies.
+    """
+    if problem.movie_shape is None or problem.n_frames is None or problem.box is None:
+        return None
+    making, kept = _references(problem)
+    pixels, frames = problem.box**2, problem.n_frames
+    images = (16 * frames + 16) * pixels * _per_micrograph(problem)
+    tables = (8 + 4 * threads) * frames * pixels
+    movie = (8 + 4 * threads) * problem.pixels()
+    return max(making, kept + images + tables + movie) + _rows(problem)
+
+
+def _polish_train(problem: Problem, threads: int) -> float | None:
+    """Memory of the training of polishing, which keeps the particles of all its micrographs.
+
+    In single precision, of each particle and frame the frequencies it compares and a map of
+    correlations (``AlignmentSet``, src/jaz/motion/alignment_set.h).
+    """
+    one = _polish(problem, threads)
+    if one is None or problem.box is None or problem.min_particles is None:
+        return None
+    particles = problem.min_particles + _per_micrograph(problem)
+    return one + 8 * problem.box**2 * (problem.n_frames or 0) * particles
+
+
+def _extract(problem: Problem, threads: int) -> float | None:
+    """Memory of ``relion_preprocess``: a micrograph, and a stack of as many pixels."""
+    if problem.movie_shape is None:
+        return None
+    return 16.0 * problem.pixels() / problem.binning**2 + 16 * (problem.box or 0) ** 2
+
+
+def _mask(problem: Problem, threads: int) -> float | None:
+    """Memory of ``relion_mask_create``: three maps."""
+    return None if problem.box is None else 24.0 * problem.box**3
+
+
+def _volume(problem: Problem, threads: int) -> float | None:
+    """Memory of ``relion_postprocess``: maps and transforms of both halves, with and without mask.
+
+    (src/postprocessing.cpp)
+    """
+    return None if problem.box is None else 130.0 * problem.box**3
+
+
+def _flat(problem: Problem, threads: int) -> float | None:
+    """Memory of programs of which the data tell nothing."""
+    return None
+
+
+#: Models of host memory by name: bytes beyond what every process holds, or None.
+MODELS: dict[str, Callable[[Problem, int], float | None]] = {
+    "refine": _refine,
+    "motioncorr": _motioncorr,
+    "polish": _polish,
+    "polish_train": _polish_train,
+    "ctfrefine": _ctfrefine,
+    "extract": _extract,
+    "mask": _mask,
+    "volume": _volume,
+    "flat": _flat,
+}
+
+
+def _up(value: float) -> int:
+    return int(-(-value // 1))

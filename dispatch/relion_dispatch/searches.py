@@ -1,0 +1,113 @@
+"""How many orientations and shifts RELION tries for a particle: what its options add up to."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from relion_dispatch.command import Command
+
+#: Defaults of ``relion_refine`` (src/ml_optimiser.cpp): shifts in pixels, angles in degrees.
+OFFSET_RANGE, OFFSET_STEP, OVERSAMPLING, PSI_STEP_2D = 6.0, 2.0, 1, 10.0
+HEALPIX_ORDER, LOCAL_HEALPIX_ORDER = 2, 4
+
+#: Automatic refinement never searches more than four steps to each side (``MlOptimiser::
+#: updateAngularSampling``, src/ml_optimiser.cpp).
+AUTO_STEPS = 4
+
+#: Orientations of a search around known ones: three standard deviations to each side of three
+#: angles, each of twice the step.
+LOCAL_ORIENTATIONS = 12**3
+
+
+@dataclass(frozen=True, kw_only=True)
+class Search:
+    """The fine search of one particle in one class.
+
+    Attributes
+    ----------
+    orientations
+        Before they are oversampled.
+    translations
+        After they were oversampled.
+    oversampling
+        How often each angle's and shift's step is halved.
+    """
+
+    orientations: int = 1
+    translations: int = 1
+    oversampling: int = 0
+
+    def samples(self, dimensions: int) -> int:
+        """All of them, oversampled: of three angles, or of one in two dimensions."""
+        angles = 3 if dimensions == 3 else 1
+        return (self.orientations << (angles * self.oversampling)) * self.translations
+
+
+def search(command: Command, dimensions: int, *, automatic: bool = False) -> Search:
+    """Return what a command of ``relion_refine`` searches.
+
+    Parameters
+    ----------
+    command
+        The command.
+    dimensions
+        Of its references.
+    automatic
+        A refinement that makes its sampling finer as it goes: the finest search of all
+        orientations counts.
+    """
+    if command.has("skip_align"):
+        return Search()
+    over = min(int(_number(command, "oversampling", OVERSAMPLING)), 5)
+    orientations = _in_plane(command) if dimensions == 2 else _in_space(command, automatic)
+    return Search(
+        orientations=orientations,
+        translations=_translations(command, automatic) << (2 * over),
+        oversampling=over,
+    )
+
+
+def symmetry_order(name: str) -> int:
+    """Return how many views a symmetry group makes of one; 1 for what is not known."""
+    name = name.strip().upper()
+    if name[:1] in ("T", "O", "I"):
+        return {"T": 12, "O": 24, "I": 60}[name[0]]
+    number = int(name[1:]) if name[1:].isdecimal() else 1
+    return {"C": 1, "D": 2}.get(name[:1], 0) * number or 1
+
+
+def _translations(command: Command, automatic: bool) -> int:
+    """Shifts on a grid within a circle (``HealpixSampling::setTranslations``)."""
+    reach = _number(command, "offset_range", OFFSET_RANGE)
+    step = _number(command, "offset_step", OFFSET_STEP) or OFFSET_STEP
+    steps = min(reach / step, 100)
+    return _in_circle(max(steps, AUTO_STEPS) if automatic else steps)
+
+
+def _in_circle(radius: float) -> int:
+    side = range(-math.ceil(radius), math.ceil(radius) + 1)
+    return sum(x * x + y * y <= radius * radius + 0.001 for x in side for y in side)
+
+
+def _in_plane(command: Command) -> int:
+    return math.ceil(360 / (_number(command, "psi_step", PSI_STEP_2D) or PSI_STEP_2D))
+
+
+def _in_space(command: Command, automatic: bool) -> int:
+    """Directions and in-plane angles: ``12 * 4^order * 6 * 2^order`` (Healpix)."""
+    order = int(_number(command, "healpix_order", HEALPIX_ORDER))
+    local = int(_number(command, "auto_local_healpix_order", LOCAL_HEALPIX_ORDER))
+    if command.has("sigma_ang") or (automatic and order >= local):
+        return LOCAL_ORIENTATIONS
+    finest = min(max(order, local - 1) if automatic else order, 8)
+    everywhere = (72 << (3 * finest)) // symmetry_order(command.value("sym") or "")
+    return max(everywhere, 1)
+
+
+def _number(command: Command, name: str, default: float) -> float:
+    try:
+        value = float(command.value(name) or default)
+    except ValueError:
+        return default
+    return value if 0 <= value < math.inf else default
