@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import shlex
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -61,6 +61,8 @@ class Work:
         Makes room for its output; does nothing for a job that does so itself.
     submit_options
         Further options of the submit command.
+    attempt, changes
+        Which attempt at it this is, and what is changed after the earlier ones.
     """
 
     job: Any
@@ -72,6 +74,8 @@ class Work:
     logs: tuple[Path, ...]
     prepare: Callable[[], None]
     submit_options: tuple[str, ...] = ()
+    attempt: int = 1
+    changes: Mapping[str, object] = field(default_factory=dict)
 
     @property
     def exit_file(self) -> Path:

@@ -2,7 +2,8 @@
 
 Every line tells something that happened to an attempt, by the attempt's ``number``::
 
-    {"number": 1, "event": "submitted", "time": 1790000000.0, "job_id": "71", "asked": {…}}
+    {"number": 1, "event": "submitted", "time": 1790000000.0, "asked": {"mem_mb": 57300, …}}
+    {"number": 1, "event": "taken", "time": 1790000000.1, "job_id": "71"}
     {"number": 1, "event": "started", "time": 1790000042.5, "node": "m3h002", "science": "9f2c…"}
     {"number": 1, "event": "ended", "time": 1790003642.5, "state": "out of time", "failure": "time",
      "evidence": ["CANCELLED AT 2026-11-22T13:00:00 DUE TO TIME LIMIT"], "iteration": 11}
@@ -28,8 +29,10 @@ from typing import Any
 #: The journal's name in a job's directory.
 JOURNAL = "attempts.jsonl"
 
-#: Events, in the order in which they happen to an attempt. The first two begin one.
-SUBMITTED, STARTED, ENDED, DECIDED = "submitted", "started", "ended", "decided"
+#: Events, in the order in which they happen to an attempt. It begins with the first, or, where
+#: nobody submits it, with the third.
+SUBMITTED, TAKEN, STARTED = "submitted", "taken", "started"
+ENDED, DECIDED = "ended", "decided"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,7 +69,13 @@ class Attempt:
     decision
         What was done about it, and why: a sentence.
     changes
-        Job parameters that the next attempt gets.
+        Job parameters that the next attempt gets, over those that a person asked for.
+    again
+        Whether there is a next attempt; None before that is decided.
+    logs
+        How long the logs were when it was submitted, in bytes: what comes behind is its own.
+    lost_s
+        Seconds of work that nobody has anything of: since the newest complete iteration.
     """
 
     number: int
@@ -86,6 +95,9 @@ class Attempt:
     evidence: tuple[str, ...] = ()
     decision: str = ""
     changes: Mapping[str, Any] = field(default_factory=dict)
+    again: bool | None = None
+    logs: Mapping[str, int] = field(default_factory=dict)
+    lost_s: float | None = None
 
 
 def read(job_dir: str | os.PathLike[str]) -> tuple[Attempt, ...]:
@@ -121,7 +133,7 @@ def note(job_dir: str | os.PathLike[str], number: int, event: str, **values: obj
     number
         The attempt.
     event
-        ``submitted``, ``started``, ``ended`` or ``decided``.
+        ``submitted``, ``taken``, ``started``, ``ended`` or ``decided``.
     values
         Attributes of `Attempt`, by their names.
 

@@ -15,7 +15,7 @@ from shlex import join, quote
 
 from relion_dispatch.calls import main_command
 from relion_dispatch.command import Command
-from relion_dispatch.healing.directory import CONTINUE_FILE
+from relion_dispatch.healing.directory import CONTINUE_FILE, fingerprint
 from relion_dispatch.pipeline.commandline import without_running_options
 
 BEGIN = "relion_dispatch.pipeline.begin"
@@ -142,6 +142,13 @@ def _unsized(line: str) -> str:
     if not command.relion:
         return line
     return str(command.without("j", "gpu").without_launcher().with_program_mpi(mpi=False))
+
+
+def job_fingerprint(commands: Sequence[str], job_dir: str) -> str:
+    """Return the fingerprint that `begin` takes of a job, as its input files are now."""
+    lines = [line for line in commands if not begins([line])]
+    files = sorted(set(_files([Command.parse(line) for line in lines], job_dir)))
+    return fingerprint(science(lines), files)
 
 
 def _files(commands: Iterable[Command], job_dir: str) -> Iterator[str]:

@@ -47,11 +47,14 @@ class Decision:
         Why, or why not: a sentence.
     changes
         Job parameters of the next attempt, over the user's own; None takes one of them away.
+    attempt
+        The number of the attempt that has failed.
     """
 
     go_on: bool
     reason: str
     changes: Mapping[str, object] = field(default_factory=dict)
+    attempt: int = 1
 
 
 @dataclass(frozen=True, kw_only=True)

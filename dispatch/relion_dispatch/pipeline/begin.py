@@ -97,7 +97,8 @@ def _note(folder: Path, science: str, *, goes_on: bool, behind: int | None) -> N
     """Note the start of the attempt that was submitted, or of another one by the same script."""
     history = attempts.read(folder)
     last = history[-1] if history else None
-    values: dict[str, object] = {"science": science, "continued": behind, "node": _node()}
+    values: dict[str, object] = {"continued": behind, "node": _node()}
+    values |= {"science": science} if science else {}
     if last is None:
         number = 1
     elif last.started is None:

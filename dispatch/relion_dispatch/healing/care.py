@@ -1,0 +1,283 @@
+"""Looks after jobs that have failed: says why, decides what is next, and notes both.
+
+Both doors come here: the executor, which submits the next attempt itself, and ``heal``, which the
+scheduler runs behind a failed job of RELION's window.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from relion_dispatch.calls import Call
+from relion_dispatch.engine import plan
+from relion_dispatch.healing import attempts, continuing, directory, iterations, policy, unfinished
+from relion_dispatch.healing.attempts import Attempt
+from relion_dispatch.healing.classes import Finding, Remains, classify
+from relion_dispatch.healing.policy import Decision
+
+if TYPE_CHECKING:
+    from relion_dispatch.plan import Plan, Request
+    from relion_dispatch.profiles import Profile
+    from relion_dispatch.watch import Verdict
+
+#: How much of the end of a log is looked through.
+_TAIL_BYTES = 1 << 16
+_TAIL_LINES = 600
+_ABORTED = "RELION_JOB_EXIT_ABORTED"
+#: The state of an attempt that has come to a good end.
+SUCCEEDED = "succeeded"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Case:
+    """A job that is looked after.
+
+    Attributes
+    ----------
+    request
+        What was asked for, by a person or by the workflow.
+    profile
+        Where it runs.
+    """
+
+    request: Request
+    profile: Profile
+
+    @property
+    def folder(self) -> Path:
+        """Where its logs and its attempts are: its directory."""
+        return self.request.project / Path(self.request.outfile).parent
+
+    def next_request(self, changes: Mapping[str, object]) -> Request:
+        """Return the request for an attempt with changes over what was asked for."""
+        overrides = {**self.request.overrides, **changes}
+        return replace(self.request, overrides=overrides, attempt=1)
+
+    def size(self, changes: Mapping[str, object]) -> policy.Asked:
+        """Return the size that the job would have with changes.
+
+        Raises
+        ------
+        DispatchError
+            When it does not fit.
+        """
+        return policy.asked(plan(self.next_request(changes), self.profile))
+
+
+def opening(case: Case) -> tuple[int, Mapping[str, object]]:
+    """Return number and changes of the attempt that is about to be submitted.
+
+    An attempt whose end nobody saw, because the head of the run was gone, is judged now. After one
+    that was given up, a person has started the job again: that is a new run, which goes on with
+    what there is.
+    """
+    history = attempts.read(case.folder)
+    if not history or history[-1].science != _fingerprint(case):
+        return 1, {}
+    last = history[-1]
+    if last.state == SUCCEEDED or _exit_code(case, None) == 0:
+        return 1, {}
+    if last.again is None:
+        decision = after_failure(case, None)
+        return (last.number + 1, decision.changes) if decision.go_on else (1, {})
+    return (last.number + 1, last.changes) if last.again else (1, {})
+
+
+def submitting(case: Case, made: Plan, number: int, changes: Mapping[str, object]) -> None:
+    """Note an attempt that is about to be submitted, and that it is looked after.
+
+    Raises
+    ------
+    OSError
+        When the journal cannot be written.
+    """
+    logs = {name: _size(case.request.project / name) for name in (made.outfile, made.errfile)}
+    case.folder.mkdir(parents=True, exist_ok=True)
+    attempts.note(
+        case.folder,
+        number,
+        attempts.SUBMITTED,
+        asked=policy.asked(made),
+        changes=dict(changes),
+        science=_fingerprint(case),
+        logs=logs,
+    )
+    if case.profile.healing.enabled:
+        (case.folder / directory.HEAL_FILE).touch()
+
+
+def taken(case: Case, number: int, job_id: str) -> None:
+    """Note that the scheduler has taken an attempt."""
+    attempts.note(case.folder, number, attempts.TAKEN, job_id=job_id)
+
+
+def after_failure(case: Case, verdict: Verdict | None) -> Decision:
+    """Say why a job's last attempt has failed, decide what is next, and note both.
+
+    Parameters
+    ----------
+    case
+        The job.
+    verdict
+        What the scheduler says of its end; None when it says nothing.
+    """
+    history = attempts.read(case.folder) or (Attempt(number=1),)
+    last = history[-1]
+    if not last.asked:
+        last = replace(last, asked=case.size({}))
+    finding = classify(_remains(case, last, verdict))
+    ended = _ended(case, last, finding, verdict)
+    attempts.note(case.folder, last.number, attempts.ENDED, **_values(ended))
+    profile = case.profile
+    decision = policy.next_step([*history[:-1], ended], profile.cluster, profile.healing, case.size)
+    attempts.note(
+        case.folder,
+        last.number,
+        attempts.DECIDED,
+        decision=decision.reason,
+        again=decision.go_on,
+        changes=dict(decision.changes),
+    )
+    _tell(case, finding, decision, last.number)
+    return replace(decision, attempt=last.number)
+
+
+def left_alone(case: Case) -> None:
+    """Look after a job no longer: should it fail from now on, it says so itself."""
+    with contextlib.suppress(OSError):
+        (case.folder / directory.HEAL_FILE).unlink(missing_ok=True)
+
+
+def given_up(case: Case) -> None:
+    """Let everybody know that a job has failed: RELION's window, and whoever looks for markers."""
+    from relion_dispatch.project import enter
+    from relion_dispatch.submit import MARKERS, call_gui
+
+    succeeded, failed, aborted = (case.folder / name for name in MARKERS)
+    (case.folder / directory.HEAL_FILE).unlink(missing_ok=True)
+    succeeded.unlink(missing_ok=True)
+    if not aborted.exists():
+        failed.touch()
+    enter.ended(str(Path(case.request.outfile).parent))
+    call_gui(case.request.project)
+
+
+def succeeded(case: Case) -> None:
+    """Note that a job's last attempt has come to a good end."""
+    history = attempts.read(case.folder)
+    if history:
+        values = {"iteration": reached(case), "state": SUCCEEDED, "exit_code": 0}
+        attempts.note(case.folder, history[-1].number, attempts.ENDED, **values)
+
+
+def reached(case: Case) -> int | None:
+    """Return the newest whole iteration, or how many items are finished; None for neither."""
+    found = _newest(case)
+    if found is not None:
+        return found.number
+    main = Call.read(case.request).main
+    return unfinished.count(case.folder) if continuing.does_unfinished(main) else None
+
+
+def _newest(case: Case) -> iterations.Iteration | None:
+    root = continuing.output_root(Call.read(case.request).main)
+    try:
+        since = (case.folder / directory.SCIENCE_FILE).stat().st_mtime
+    except OSError:
+        return None
+    return iterations.newest(root, since=since) if root else None
+
+
+def _fingerprint(case: Case) -> str:
+    call = Call.read(case.request)
+    return continuing.job_fingerprint(case.request.commands, call.job.directory)
+
+
+def _remains(case: Case, last: Attempt, verdict: Verdict | None) -> Remains:
+    report = verdict.report if verdict else None
+    project, request = case.request.project, case.request
+    return Remains(
+        state=verdict.state if verdict else None,
+        word=report.word if report else "",
+        reason=report.reason if report else "",
+        exit_code=_exit_code(case, verdict),
+        out=tail(project / request.outfile, last.logs.get(request.outfile, 0)),
+        err=tail(project / request.errfile, last.logs.get(request.errfile, 0)),
+        aborted=(case.folder / _ABORTED).exists(),
+    )
+
+
+def _exit_code(case: Case, verdict: Verdict | None) -> int | None:
+    from relion_dispatch.watch import read_exit_code
+
+    if verdict and verdict.exit_code is not None:
+        return verdict.exit_code
+    name = case.request.exit_file or f"{Path(case.request.outfile).parent}/run.exit"
+    return read_exit_code(case.request.project / name)
+
+
+def _ended(case: Case, last: Attempt, finding: Finding, verdict: Verdict | None) -> Attempt:
+    newest, now = _newest(case), time.time()
+    since = newest.optimiser.stat().st_mtime if newest else last.started
+    report = verdict.report if verdict else None
+    return replace(
+        last,
+        ended=now,
+        node=(report.node if report else "") or last.node,
+        iteration=reached(case),
+        state=verdict.state.value if verdict else "unknown",
+        exit_code=_exit_code(case, verdict),
+        failure=finding.failure.value,
+        evidence=finding.evidence,
+        lost_s=round(max(now - max(since, last.started or since), 0), 1) if since else None,
+    )
+
+
+def _values(ended: Attempt) -> dict[str, object]:
+    names = ("node", "iteration", "state", "exit_code", "failure", "evidence", "lost_s")
+    return {name: getattr(ended, name) for name in names}
+
+
+def _tell(case: Case, finding: Finding, decision: Decision, number: int) -> None:
+    """Say in the job's own log what happened to it, and what happens next."""
+    lines = [f"attempt {number} failed ({finding.failure}): {'; '.join(finding.evidence)}"]
+    lines.append(decision.reason)
+    path = case.request.project / case.request.errfile
+    with path.open("a", encoding="utf-8", errors="surrogateescape") as handle:
+        handle.writelines(f"relion-dispatch: {line}\n" for line in lines)
+
+
+def tail(path: Path, start: int = 0) -> Sequence[str]:
+    """Return the last lines of a file from a place on; none when it cannot be read.
+
+    Parameters
+    ----------
+    path
+        The file.
+    start
+        Bytes that are left out; all of a file that is shorter by now is looked at.
+    """
+    try:
+        with open(path, "rb") as handle:
+            size = handle.seek(0, os.SEEK_END)
+            start = start if start <= size else 0
+            handle.seek(max(size - _TAIL_BYTES, start))
+            text = handle.read().decode("utf-8", errors="replace")
+    except OSError:
+        return ()
+    # RELION redraws its progress bars behind carriage returns.
+    lines = [line.rstrip().rpartition("\r")[2] for line in text.split("\n")]
+    return [line for line in lines if line][-_TAIL_LINES:]
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except OSError:
+        return 0
