@@ -9,6 +9,7 @@ include: "rules/particles.smk"
 include: "rules/classification.smk"
 include: "rules/refinement.smk"
 include: "rules/polishing.smk"
+include: "rules/report.smk"
 include: "rules/cleanup.smk"
 
 
@@ -16,6 +17,7 @@ rule all:
     default_target: True
     input:
         PROJECT.targets,
+        reporting.markers(PROJECT),
 
 
 onstart:
@@ -29,3 +31,4 @@ onsuccess:
 
 onerror:
     show_in_window()
+    reporting.report_failure()

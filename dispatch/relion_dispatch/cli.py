@@ -156,6 +156,13 @@ def _add_watch(parser: argparse.ArgumentParser) -> None:
     parser.set_defaults(run=session.main)
 
 
+def _add_report(parser: argparse.ArgumentParser) -> None:
+    from relion_dispatch.report import command
+
+    command.add_arguments(parser)
+    parser.set_defaults(run=command.main)
+
+
 def _add_calibrate(parser: argparse.ArgumentParser) -> None:
     from relion_dispatch.calibration import command
 
@@ -170,6 +177,7 @@ _COMMANDS: dict[str, tuple[str, Callable[[argparse.ArgumentParser], None]]] = {
     "profile": ("list, show, install, check and make profiles", _add_profile),
     "status": ("show the project's jobs, from RELION's markers and the scheduler", _add_status),
     "watch": ("process movies as they arrive from the microscope", _add_watch),
+    "report": ("write what a project has come to as one HTML page", _add_report),
     "clean": ("take intermediate files of finished jobs away", _add_clean),
     "calibrate": ("learn from finished jobs how much sizes have to change", _add_calibrate),
     "init": ("make a RELION project that is ready to run", _add_init),

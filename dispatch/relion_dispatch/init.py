@@ -22,6 +22,7 @@ SNAKEFILE = """\
 # What it does is in config.yaml; the rules are those of the installed relion-dispatch.
 from relion_dispatch.pipeline.check import check_first
 from relion_dispatch.project.planned import show_in_window
+from relion_dispatch.report.stages import report_failure
 from relion_dispatch.resources import workflow_dir
 
 
@@ -49,6 +50,7 @@ onsuccess:
 
 onerror:
     show_in_window()
+    report_failure()
 """
 FILES = ("Snakefile", "config.yaml")
 GUI_MARK = ".gui_projectdir"  # without it RELION's window asks whether to start a new project

@@ -21,6 +21,7 @@ STARTED = re.compile(r"^(?:local)?(?:rule|checkpoint) (\w+):")
 SNAKEFILE = """\
 from relion_dispatch.pipeline.check import check_first
 from relion_dispatch.project.planned import show_in_window
+from relion_dispatch.report.stages import report_failure
 from relion_dispatch.resources import workflow_dir
 
 configfile: "config.yaml"
@@ -43,6 +44,7 @@ onsuccess:
 
 onerror:
     show_in_window()
+    report_failure()
 """
 
 

@@ -20,12 +20,13 @@ REQUIRED_ANGST = 12.0
 
 
 def planned(project: Path, *arguments: str) -> set[str]:
-    """Return the rules that a dry run would run."""
+    """Return the steps that a dry run would run; reports follow them by themselves."""
     run = runner.snakemake(project, "-n", *arguments)
     assert run.returncode == 0, run.output
     if "Nothing to be done" in run.output:
         return set()
-    return set(re.findall(r"^(?:local)?rule (\w+):", run.output, re.MULTILINE)) - {"all"}
+    rules = re.findall(r"^(?:local)?rule (\w+):", run.output, re.MULTILINE)
+    return {name for name in rules if name != "all" and not name.startswith("report_")}
 
 
 def configure(project: Path, **blocks: object) -> None:

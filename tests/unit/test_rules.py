@@ -98,6 +98,11 @@ def jobs(files: list[str] | str) -> set[str]:
     return set(JOB.findall(files if isinstance(files, str) else "\n".join(files)))
 
 
+def is_step(rule: Rule) -> bool:
+    """Whether a rule is a step of the pipeline: it has a job directory of its own."""
+    return not rule.name.startswith(("all", "report_", "clean_"))
+
+
 def assert_closed(found: Workflow) -> dict[str, Rule]:
     """Check that every command reads only what rules before it, or the user, have made."""
     order = needed(found)
@@ -108,7 +113,7 @@ def assert_closed(found: Workflow) -> dict[str, Rule]:
         ancestors = set().union(*(reach[name] | {name} for name in before))
         reach[rule.name] = ancestors
         own = jobs(rule.files("output"))
-        assert len(own) == (rule.name != "all"), f"{rule.name} writes to {own}"
+        assert len(own) == is_step(rule), f"{rule.name} writes to {own}"
         there = own.union(*(jobs(order[name].files("output")) for name in ancestors))
         assert jobs(commands(rule)) <= there, rule.name
         assert rule.name == "all" or rule.files("log"), rule.name
@@ -207,7 +212,7 @@ def whole(project: Path) -> Workflow:
 
 
 def steps(found: Workflow) -> list[Rule]:
-    return [rule for rule in found.rules.values() if rule.name != "all"]
+    return [rule for rule in found.rules.values() if is_step(rule)]
 
 
 def test_nothing_is_polished_on_a_map_that_was_judged_wrong(whole: Workflow) -> None:
@@ -269,3 +274,38 @@ def test_a_wrong_configuration_is_the_user_s_error(changes: dict[str, Any], mess
     with pytest.raises(WorkflowError) as caught:
         workflow(changes)
     assert message in str(caught.value)
+
+
+# ------------------------------------------------------------------------------------- the report
+
+
+def test_the_report_follows_every_stage_and_no_step_follows_it(whole: Workflow) -> None:
+    reports = [rule for rule in whole.rules.values() if rule.name.startswith("report_")]
+    names = {rule.name.removeprefix("report_") for rule in reports}
+    stages = {"micrographs", "particles", "class2d", "initial_model", "class3d"}
+    assert names == stages | {"refine3d", "refine3d_1", "refine3d_2", "end"}
+    made = {file for rule in reports for file in rule.files("output")}
+    assert made <= set(whole.rules["all"].files("input"))
+    for rule in steps(whole):
+        assert not made & set(rule.files("input")), rule.name
+
+
+def test_no_core_is_kept_for_a_report(whole: Workflow) -> None:
+    for rule in whole.rules.values():
+        if rule.name.startswith("report_"):
+            assert rule.values("threads") == {"0": 0}
+            assert rule.values("localrule") == {"0": True}
+
+
+@pytest.mark.parametrize("start", STARTS)
+def test_there_is_a_report_wherever_the_pipeline_ends(start: str) -> None:
+    for end in ENDS:
+        for local in (True, False) if end != "nothing" else (False,):
+            found = workflow(
+                {"start": start, **STARTS[start]},
+                ending(end),
+                {"local_resolution": {"enabled": local}},
+            )
+            wanted = set(found.rules["report_end"].files("input"))
+            assert wanted <= set(found.rules["all"].files("input"))
+            assert ("report_micrographs" in found.rules) == (start != "particles")

@@ -170,7 +170,7 @@ _INNER: dict[str, tuple[str, type[Any]]] = {
 
 def to_json(blocks: tuple[Block, ...]) -> list[dict[str, Any]]:
     """Return blocks as values for :mod:`json`."""
-    return [{"kind": type(block).__name__, **asdict(block)} for block in blocks]
+    return [{"block": type(block).__name__, **asdict(block)} for block in blocks]
 
 
 def from_json(values: list[dict[str, Any]]) -> tuple[Block, ...]:
@@ -185,7 +185,7 @@ def from_json(values: list[dict[str, Any]]) -> tuple[Block, ...]:
 
 
 def _block(value: dict[str, Any]) -> Block:
-    kind = value.pop("kind")
+    kind = value.pop("block")
     if kind in _INNER:
         name, inner = _INNER[kind]
         value[name] = tuple(inner(**each) for each in value[name])

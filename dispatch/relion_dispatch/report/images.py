@@ -129,7 +129,7 @@ def lowpassed(map_: Image, angpix: float, angst: float) -> Image:
     axes.append(np.fft.rfftfreq(map_.shape[-1], angpix))
     square = sum(np.square(axis) for axis in np.ix_(*axes))
     damped = np.fft.rfftn(map_) * np.exp(-np.log(2) * square * angst**2)
-    return np.asarray(np.fft.irfftn(damped, s=map_.shape), dtype=np.float32)
+    return np.asarray(np.fft.irfftn(damped, s=map_.shape, axes=(0, 1, 2)), dtype=np.float32)
 
 
 # ------------------------------------------------------------------------------------ views of maps

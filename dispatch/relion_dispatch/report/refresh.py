@@ -115,7 +115,8 @@ def make(source: Source, part: Part) -> Section:
         blocks.extend(part.build(source))
     except MissingFileError as missing:
         state = "waiting"
-        blocks.append(Text(text=f"Waiting for {missing.path}.", kind="missing"))
+        name = source.relative(Path(missing.path))
+        blocks.append(Text(text=f"Waiting for {name}.", kind="missing"))
     except DispatchError as error:
         state = "failed"
         blocks.append(Text(text=f"This could not be shown: {error}", kind="failed"))

@@ -1,0 +1,385 @@
+"""The report of whole and half-done projects, without a browser."""
+
+from __future__ import annotations
+
+import html
+import json
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from relion_dispatch import cli
+from relion_dispatch.errors import InputError
+from relion_dispatch.healing import attempts
+from relion_dispatch.report.refresh import FOLDER, PAGE, refresh
+from tests.unit.tiny_project import CLASSES, Tiny, postprocess_star, tiny
+
+pytestmark = pytest.mark.slow
+
+ODD = "a<b>&'{:03d}"
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Tiny:
+    project = tiny(tmp_path_factory.mktemp("whole") / "Tom & <Jerry>", pattern=ODD)
+    project.finish()
+    refresh(project.root)
+    return project
+
+
+def page(project: Tiny) -> str:
+    return (project.root / PAGE).read_text(encoding="utf-8")
+
+
+def words(text: str) -> str:
+    """Return what a reader sees, without marks."""
+    return html.unescape(re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", text)))
+
+
+def section(text: str, name: str) -> str:
+    found = re.search(rf'<section id="{name}".*?</section>', text, re.DOTALL)
+    assert found, name
+    return found[0]
+
+
+class Outline(HTMLParser):
+    """Checks that elements are closed in order, and collects what the page refers to."""
+
+    EMPTY = frozenset(("meta", "link", "img", "br", "wbr"))
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.ids: list[str] = []
+        self.addresses: list[str] = []
+        self.tags: set[str] = set()
+        self.attributes: set[str] = set()
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        if tag not in self.EMPTY:
+            self.open.append(tag)
+        self._note(tag, attrs)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self._note(tag, attrs)
+
+    def _note(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.add(tag)
+        self.attributes |= {name for name, _ in attrs}
+        self.ids += [value or "" for name, value in attrs if name == "id"]
+        self.addresses += [value or "" for name, value in attrs if name in ("href", "src")]
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+
+# ---------------------------------------------------------------------------------- a whole project
+
+
+def test_the_page_is_whole_and_refers_to_nothing_outside(whole: Tiny) -> None:
+    outline = Outline()
+    outline.feed(page(whole))
+    assert outline.open == []
+    assert len(outline.ids) == len(set(outline.ids))
+    for address in outline.addresses:
+        assert address.startswith(("#", "data:")), address
+        assert not address.startswith("#") or address[1:] in outline.ids
+    assert "script" not in outline.tags
+    # Its security policy knows one style sheet, and would refuse any other style.
+    assert "style" not in outline.attributes
+    assert not any(name.startswith("on") for name in outline.attributes)
+
+
+def test_nothing_is_missing_and_nothing_failed(whole: Tiny) -> None:
+    text = page(whole)
+    assert re.findall(r'<p class="text (?:failed|missing)">(.*?)</p>', text) == []
+    assert '<span class="badge finished">' in text
+
+
+def test_names_of_the_data_are_text(whole: Tiny) -> None:
+    text = page(whole)
+    assert "a<b>" not in text
+    assert "a&lt;b&gt;&amp;&#x27;" in text or "a&lt;b&gt;&amp;&#39;" in text
+    assert "Tom &amp; &lt;Jerry&gt;" in text
+
+
+def test_the_way_has_counts_and_resolutions(whole: Tiny) -> None:
+    way = words(section(page(whole), "way"))
+    total = whole.total
+    for station in (
+        "Movies 6 movies",
+        "Picks 24 picks",
+        f"2D classes {total - CLASSES} kept 20.0 Å",
+        "Initial model 2 starts 18.0 Å",
+        f"3D classes {total - 2 * CLASSES} kept 15.0 Å",
+        f"Final map, round 1 {total - 2 * CLASSES} particles 11.1 Å",
+    ):
+        assert station in way
+
+
+def test_the_fsc_crosses_between_shells(whole: Tiny) -> None:
+    # From 0.243 at 0.08 to 0.043 at 0.10 1/Å: 0.143 is in the middle, at 1 / 0.09 Å.
+    text = words(section(page(whole), "refine3d-1"))
+    assert "falls below 0.143 at 11.11 Å" in text
+    assert "RELION's own figure, of whole shells: 10.00 Å" in text
+    assert "B-factor of −120 Å²" in text
+
+
+@pytest.mark.parametrize(
+    "name, figures",
+    [
+        ("micrographs", ["Drift", "Defocus", "Astigmatism", "Resolution of the CTF fit"]),
+        ("particles", ["Particles per micrograph", "Figure of merit of the picks"]),
+        ("refine3d", ["FSC", "Guinier plot", "Orientations", "Convergence"]),
+        ("round-1", ["Tracks of the particles", "B-factors of the frames", "Change of defocus"]),
+        ("local-resolution", ["Local resolution in the mask"]),
+        ("resources", []),
+    ],
+)
+def test_every_part_has_its_figures(whole: Tiny, name: str, figures: list[str]) -> None:
+    text = section(page(whole), name)
+    drawn = re.findall(r"<h3>([^<]*)</h3>\s*<svg", text)
+    for figure in figures:
+        assert any(each.startswith(figure) for each in drawn), (figure, drawn)
+    assert text.count("<svg") == text.count('role="img"')
+
+
+def test_classes_are_kept_or_rejected(whole: Tiny) -> None:
+    text = section(page(whole), "class2d")
+    assert text.count('class="picture kept"') == CLASSES - 1
+    assert text.count('class="picture rejected"') == 1
+    assert f"4 classes with {whole.total - 4} particles" in words(text)
+
+
+def test_every_picture_says_what_it_shows(whole: Tiny) -> None:
+    pictures = re.findall(r"<img [^>]*>", page(whole))
+    assert len(pictures) > 40
+    assert all(re.search(r'alt="[^"]{10,}"', each) for each in pictures)
+
+
+def test_the_paragraph_of_methods_is_true_to_the_project(whole: Tiny) -> None:
+    text = words(section(page(whole), "methods"))
+    assert "RELION 3.1.3" in text
+    assert "the estimator of relion-dispatch" in text
+    assert "CTFFIND4" not in text
+    assert "stochastic gradient descent" in text
+    assert "VDAM" not in text
+    assert "6 movies (300 kV, 5 Å per pixel, 12 frames of 1.5 e/Å² each)" in text
+    cited = {int(each) for found in re.findall(r"\[([\d, ]+)\]", text) for each in found.split(",")}
+    listed = {int(each) for each in re.findall(r"\[(\d+)\] [A-ZÖ]\w+ [A-Z]", text)}
+    assert cited == listed == set(range(1, len(listed) + 1))
+
+
+def test_parameters_and_versions_are_listed(whole: Tiny) -> None:
+    text = words(section(page(whole), "records"))
+    assert "class2d.iterations 3" in text
+    assert "snakemake 9.27.1" in text
+
+
+# ------------------------------------------------------------------------------------- on the way
+
+
+def test_it_says_what_is_not_there_yet(tmp_path: Path) -> None:
+    project = tiny(tmp_path)
+    project.begin()
+    refresh(tmp_path)
+    text = page(project)
+    assert "in progress" in text
+    assert "Waiting for MotionCorr/job002/corrected_micrographs.star." in words(text)
+    assert text.count("not yet") == 10
+    project.preprocess()
+    refresh(tmp_path)
+    text = page(project)
+    assert "Waiting for MotionCorr" not in words(text)
+    assert "Waiting for Extract/job005/particles.star." in words(text)
+    assert "Beam-induced motion was corrected" in words(text)
+    assert "picked" not in words(section(text, "methods"))
+
+
+def test_only_what_has_changed_is_made_again(tmp_path: Path) -> None:
+    project = tiny(tmp_path)
+    project.begin()
+    project.preprocess()
+    refresh(tmp_path)
+    kept = tmp_path / FOLDER / "micrographs.json"
+    before = kept.stat().st_mtime_ns
+    project.pick()
+    refresh(tmp_path)
+    assert kept.stat().st_mtime_ns == before
+    assert (tmp_path / FOLDER / "particles.json").is_file()
+    refresh(tmp_path, fresh=True)
+    assert kept.stat().st_mtime_ns > before
+
+
+def test_a_part_kept_by_another_version_is_made_again(tmp_path: Path) -> None:
+    project = tiny(tmp_path)
+    project.begin()
+    project.preprocess()
+    refresh(tmp_path)
+    kept = tmp_path / FOLDER / "micrographs.json"
+    record = json.loads(kept.read_text())
+    record["blocks"] = [{"block": "Hologram"}]
+    kept.write_text(json.dumps(record))
+    refresh(tmp_path)
+    assert "Drift" in section(page(project), "micrographs")
+
+
+@pytest.mark.parametrize(
+    "name, part",
+    [
+        ("CtfFind/job003/micrographs_ctf.star", "micrographs"),
+        ("PostProcess/job037/postprocess.star", "refine3d"),
+        ("PostProcess/job037/postprocess.mrc", "refine3d"),
+        ("Class2D/job006/run_it003_model.star", "class2d"),
+        ("Polish/job043/bfactors.star", "round-1"),
+    ],
+)
+def test_a_broken_file_spoils_its_own_part_only(tmp_path: Path, name: str, part: str) -> None:
+    project = tiny(tmp_path)
+    project.finish()
+    project.write(name, "data_\n\nloop_\n_rlnNonsense #1\n1\n")
+    refresh(tmp_path)
+    text = page(project)
+    failed = set(re.findall(r'<section id="([\w-]+)" class="failed"', text))
+    assert failed <= {part, "way", "methods"}
+    assert part in failed or "No B-factors" in words(section(text, part))
+
+
+def test_what_failed_stands_at_the_top(tmp_path: Path) -> None:
+    project = tiny(tmp_path)
+    project.begin()
+    project.preprocess()
+    project.write("AutoPick/job004/run.out", "")
+    project.write("AutoPick/job004/RELION_JOB_EXIT_FAILURE", "")
+    refresh(tmp_path)
+    text = words(page(project))
+    assert "Did not succeed: picking (AutoPick/job004)" in text
+
+
+def test_a_verdict_to_stop_is_shown_though_no_step_follows(tmp_path: Path) -> None:
+    project = tiny(tmp_path)
+    project.begin()
+    project.write(
+        "Select/job031/verdict.txt",
+        "initial_model: stop\n  stop      the map's projections do not show it\n"
+        "  unknown   the hand\n",
+    )
+    refresh(tmp_path)
+    text = words(section(page(project), "verdicts"))
+    assert "Initial model ✗ stop" in text
+    assert "✗ stop The map's projections do not show it." in text
+
+
+def test_attempts_are_told_with_their_reasons(tmp_path: Path) -> None:
+    project = tiny(tmp_path)
+    project.begin()
+    project.preprocess()
+    folder = tmp_path / "MotionCorr/job002"
+    asked = {"ntasks": 2, "cpus_per_task": 4, "gpus": 1, "mem_mb": 8192, "runtime_min": 60}
+    attempts.note(folder, 1, attempts.SUBMITTED, asked=asked)
+    attempts.note(folder, 1, attempts.STARTED)
+    attempts.note(
+        folder, 1, attempts.ENDED, state="out of memory", failure="memory", evidence=["oom-kill"]
+    )
+    attempts.note(folder, 1, attempts.DECIDED, decision="Takes 1.5 times the memory.")
+    attempts.note(folder, 2, attempts.SUBMITTED, asked={**asked, "mem_mb": 12288})
+    attempts.note(folder, 2, attempts.STARTED)
+    attempts.note(folder, 2, attempts.ENDED, state="succeeded", used={"mem_mb": 9216})
+    refresh(tmp_path)
+    text = words(section(page(project), "resources"))
+    assert "tried again 1" in text
+    assert "oom-kill Takes 1.5 times the memory." in text
+    assert "2 4 1 12.0 GB 9.0 GB 1 h 00 min" in text
+
+
+@pytest.mark.parametrize("version", ["3.1.3", "4.0.1", "5.0.0"])
+def test_every_version_has_its_own_citations(tmp_path: Path, version: str) -> None:
+    project = tiny(tmp_path)
+    project.begin(version)
+    project.preprocess()
+    refresh(tmp_path)
+    text = words(section(page(project), "methods"))
+    assert f"RELION {version}" in text
+    assert ("RELION-4.0" in text) == (version != "3.1.3")
+
+
+@pytest.mark.parametrize(
+    "config, absent",
+    [
+        (
+            {
+                "start": "particles",
+                "particles": "own.star",
+                "polishing": {"enabled": False},
+            },
+            {"micrographs", "particles"},
+        ),
+        ({"polishing_rounds": 0}, {"round-1", "refine3d-1"}),
+        ({"class2d": {"enabled": False}}, {"class2d"}),
+        (
+            {
+                "refine3d": {"enabled": False},
+                "local_resolution": {"enabled": False},
+                "polishing_rounds": 0,
+            },
+            {"refine3d", "local-resolution"},
+        ),
+    ],
+)
+def test_parts_that_a_project_does_not_have_are_left_out(
+    tmp_path: Path, config: dict[str, Any], absent: set[str]
+) -> None:
+    project = tiny(tmp_path)
+    project.begin(**config)
+    refresh(tmp_path)
+    names = set(re.findall(r'<section id="([\w-]+)"', page(project)))
+    assert not names & absent
+    assert {"way", "resources", "methods"} <= names
+    assert 'class="failed"' not in page(project)
+
+
+def test_ten_thousand_micrographs_make_no_larger_page(tmp_path: Path) -> None:
+    project = Tiny(root=tmp_path, names=tiny(tmp_path, 10_000).names, per_micrograph=2)
+    project.begin()
+    project.preprocess()
+    project.pick()
+    # One that stands out is drawn, wherever it is.
+    name = "CtfFind/job003/micrographs_ctf.star"
+    text = (tmp_path / name).read_text().replace("/mov7777.mrc ", "/mov7777.mrc 99")
+    project.write(name, text)
+    refresh(tmp_path)
+    written = page(project)
+    assert len(written) < 2_000_000
+    assert section(written, "micrographs").count("<circle") < 6 * 700
+    assert "mov7777.mrc" in words(section(written, "micrographs"))
+
+
+# -------------------------------------------------------------------------------------- by hand
+
+
+def test_by_hand(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    project = tiny(tmp_path / "project")
+    project.begin()
+    output = tmp_path / "elsewhere" / "talk.html"
+    assert cli.main(["report", str(project.root), "--output", str(output)]) == 0
+    assert capsys.readouterr().out == f"{output}\n"
+    assert output.is_file()
+    assert not (project.root / PAGE).exists()
+
+
+def test_a_folder_that_is_no_project(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["report", str(tmp_path)]) == InputError.exit_code
+    assert "has no config.yaml" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_fsc_that_never_falls(tmp_path: Path) -> None:
+    project = tiny(tmp_path)
+    project.finish()
+    high = re.sub(r"0\.043|0\.02 ", "0.5 ", postprocess_star())
+    project.write("PostProcess/job046/postprocess.star", high)
+    refresh(tmp_path)
+    assert "never falls below 0.143" in words(section(page(project), "refine3d-1"))
