@@ -156,7 +156,7 @@ class Recorder(Planner):
 
     attempts: list[int] = []  # noqa: RUF012 (set anew in each test)
 
-    def plan(self, job: StepJob, attempt: int) -> Any:  # noqa: ARG002 (as in Planner)
+    def plan(self, job: StepJob, attempt: int, data: object = None) -> Any:  # noqa: ARG002
         self.attempts.append(attempt)
         return SimpleNamespace(
             ntasks=3,
