@@ -142,6 +142,13 @@ def _add_clean(parser: argparse.ArgumentParser) -> None:
     parser.set_defaults(run=cleanup.main)
 
 
+def _add_heal(parser: argparse.ArgumentParser) -> None:
+    from relion_dispatch.healing import command
+
+    command.add_arguments(parser)
+    parser.set_defaults(run=command.main)
+
+
 def _add_init(parser: argparse.ArgumentParser) -> None:
     from relion_dispatch import init
 
@@ -180,6 +187,7 @@ _COMMANDS: dict[str, tuple[str, Callable[[argparse.ArgumentParser], None]]] = {
     "report": ("write what a project has come to as one HTML page", _add_report),
     "clean": ("take intermediate files of finished jobs away", _add_clean),
     "calibrate": ("learn from finished jobs how much sizes have to change", _add_calibrate),
+    "heal": ("look after a job that has failed: try it again, or say why not", _add_heal),
     "init": ("make a RELION project that is ready to run", _add_init),
 }
 

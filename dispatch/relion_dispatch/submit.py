@@ -22,6 +22,7 @@ from relion_dispatch.environment import outer_environment
 from relion_dispatch.errors import DispatchError, SchedulerError
 
 if TYPE_CHECKING:
+    from relion_dispatch.healing.care import Case
     from relion_dispatch.jobscript import JobScript
     from relion_dispatch.profiles import Profile
 
@@ -37,6 +38,8 @@ JOB_ID_FILE = "run.jobid"
 
 #: Submit commands that run the script here and now.
 SHELLS = ("bash", "sh")
+
+_NONE: Mapping[str, object] = {}
 
 #: Twenty days, nearly the longest that a process can be waited for.
 _LONG_S = 20 * 24 * 3600.0
@@ -71,7 +74,7 @@ def planned(submission: Submission) -> Plan:
     """
     from relion_dispatch.jobscript import JobScript
 
-    return _planned(submission, JobScript.read(submission.script))[0]
+    return _planned(*_case(submission, JobScript.read(submission.script)))
 
 
 def submit(submission: Submission) -> str:
@@ -93,29 +96,44 @@ def submit(submission: Submission) -> str:
     job = None
     try:
         job = JobScript.read(submission.script)
-        made, wishes = _planned(submission, job)
+        case, wishes = _case(submission, job)
+        made = _planned(case, wishes)
         if wishes.explain:
             return _explained(made)
-        return send(made)
+        return send(made, case)
     except DispatchError as error:
         _leave(job.outfile if job else _first_line(submission.script), error)
         raise
 
 
-def send(made: Plan) -> str:
+def send(made: Plan, case: Case, attempt: int = 1, changes: Mapping[str, object] = _NONE) -> str:
     """Write a plan's script and give it to the scheduler.
+
+    Parameters
+    ----------
+    made
+        The plan.
+    case
+        The job that it is for.
+    attempt, changes
+        Which attempt at it this is, and what is changed after the earlier ones.
 
     Raises
     ------
     SchedulerError
         When the scheduler refuses it or cannot be reached.
     """
+    from relion_dispatch.healing import care
+
     script = made.script
     write_text(made.script_path, script, mode=0o755)
     basis.note(made)
     _clean(made)
     argv = shlex.split(made.submit_command or f"bash {shlex.quote(made.script_path)}")
     here = os.path.basename(argv[0]) in SHELLS
+    if not here:
+        care.submitting(case, made, attempt, changes)
+        care.left_alone(case)  # nobody does yet
     done = processes.run(
         argv,
         timeout_s=_LONG_S if here else 120,
@@ -130,10 +148,52 @@ def send(made: Plan) -> str:
         )
     if not here:
         Path(made.job_dir, JOB_ID_FILE).write_text(done.stdout, encoding="utf-8")
+        _follow_up(made, case, attempt, done.stdout)
     return done.stdout + done.stderr
 
 
-def _planned(submission: Submission, job: JobScript) -> tuple[Plan, fields.Wishes]:
+def _follow_up(made: Plan, case: Case, attempt: int, said: str) -> None:
+    """Have the scheduler look after a job that it has taken, where it would go on by itself."""
+    from relion_dispatch.healing import care
+    from relion_dispatch.scheduler_calls import parse_job_id
+    from relion_dispatch.schedulers import definition_for
+
+    job_id = parse_job_id(definition_for(case.profile.cluster.scheduler), said)
+    if job_id is None:
+        return
+    care.taken(case, attempt, job_id)
+    if not made.follow_up or made.body.strip() not in made.script:
+        return  # a template of a site's own, which starts over
+    command, *words = reversed(made.follow_up)
+    argv = [*(word.replace("{job_id}", job_id) for word in reversed(words)), command]
+    try:
+        environment = outer_environment(os.environ)
+        done = processes.run(argv, timeout_s=120, env=environment, error=SchedulerError)
+        trouble = done.stderr.strip() or f"exit code {done.returncode}"
+    except SchedulerError as error:
+        trouble = str(error)
+    else:
+        if done.returncode == 0:
+            care.looked_after(case)
+            return
+    _append(made.errfile, f"relion-dispatch: nobody looks after this job: {trouble}\n")
+
+
+def case_of(submission: Submission) -> Case:
+    """Return the job of a parameter file, to be looked after.
+
+    Raises
+    ------
+    DispatchError
+        When the file or the configuration is wrong.
+    """
+    from relion_dispatch.jobscript import JobScript
+
+    return _case(submission, JobScript.read(submission.script))[0]
+
+
+def _case(submission: Submission, job: JobScript) -> tuple[Case, fields.Wishes]:
+    from relion_dispatch.healing.care import Case
     from relion_dispatch.profiles import load_profile
 
     wishes = fields.read(job.comments, os.environ)
@@ -149,12 +209,16 @@ def _planned(submission: Submission, job: JobScript) -> tuple[Plan, fields.Wishe
         overrides=overrides,
         script_path=submission.script,
     )
-    made = plan(request, profile)
+    return Case(request=request, profile=profile), wishes
+
+
+def _planned(case: Case, wishes: fields.Wishes) -> Plan:
+    made = plan(case.request, case.profile)
     queue = wishes.overrides.get("queue")
-    if queue and "partition" not in overrides:
-        note = f"Queue '{queue}' is no partition of profile {profile.name}: not heeded."
+    if queue and "partition" not in case.request.overrides:
+        note = f"Queue '{queue}' is no partition of profile {case.profile.name}: not heeded."
         made = replace(made, notes=(*made.notes, note))
-    return made, wishes
+    return made
 
 
 def _explained(made: Plan) -> str:
