@@ -14,6 +14,7 @@ PROGRAMS = {
     "slurm": ("slurmctld",),
     "grid_engine": ("sge_qmaster", "sge_execd", "qsub"),
     "gui": ("relion", "Xvfb", "xdotool", "import"),
+    "browser": ("chromium",),
 }
 
 # A machine with more work than cores makes any deadline a matter of luck.

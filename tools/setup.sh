@@ -3,7 +3,7 @@
 #
 #   tools/setup.sh          programs (RELION, Open MPI, Ghostscript) and the environment in .venv
 #   tools/setup.sh slurm    also what the tests' own Slurm and Grid Engine clusters need, and RELION's
-#                           window on a screen in memory
+#                           window on a screen in memory, and a browser
 #
 # Programs are looked for on PATH: one from a module or a local build is as good as Debian's. What is
 # missing is installed with apt-get, as root or through `sudo -n`; where that cannot be done the
@@ -26,7 +26,7 @@ SLURM_PROGRAMS=(
     slurmctld:slurm-wlm slurmd:slurm-wlm sbatch:slurm-wlm munged:munge
     slurmdbd:slurmdbd mariadbd:mariadb-server
     sge_qmaster:gridengine-master sge_execd:gridengine-exec qsub:gridengine-client
-    relion:relion-gui Xvfb:xvfb xdotool:xdotool import:imagemagick
+    relion:relion-gui Xvfb:xvfb xdotool:xdotool import:imagemagick chromium:chromium
     mpi.h:libopenmpi-dev csh:tcsh
 )
 # What .venv is made from.

@@ -13,11 +13,11 @@ from html import escape
 
 from relion_dispatch.report.axes import Axis
 
-WIDTH, HEIGHT = 420.0, 270.0
+WIDTH, HEIGHT = 380.0, 250.0
 #: So many points may be drawn larger.
 FEW = 60
 #: Room for the axes' texts: left, right, top, bottom.
-MARGINS = (60.0, 12.0, 12.0, 44.0)
+MARGINS = (60.0, 18.0, 12.0, 44.0)
 
 
 def text(x: float, y: float, words: str, kind: str, anchor: str = "start") -> str:

@@ -13,7 +13,7 @@ from relion_dispatch.report.source import Part, Source
 
 #: Rows of the figure of times, at most: the longest jobs.
 MOST_ROWS = 40
-ROW, LEFT, WIDTH = 17.0, 128.0, 420.0
+ROW, LEFT, WIDTH = 17.0, 128.0, 380.0
 
 
 def build(source: Source) -> Iterator[Block]:

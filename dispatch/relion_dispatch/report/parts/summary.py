@@ -211,7 +211,7 @@ def particles(found: list[Stage]) -> Figure | None:
         drawn.bar(at - 0.33, at + 0.33, count, f"{name}: {tools.whole(count)}")
         drawn.note(float(at), count, tools.whole(count))
     share = counts[-1] / counts[0] if counts[0] else 0
-    caption = f"{share:.0%} of the {tools.whole(counts[0])} at the start go on so far."
+    caption = f"{share:.0%} of the {tools.whole(counts[0])} {known[0][0].lower()} go on."
     return Figure(svg=drawn.svg(), title="Particles", caption=caption)
 
 
