@@ -73,6 +73,7 @@ def _arguments(command: Command, resolved: Resolved, sized: Size) -> Command:
         for name, value in each.relion_add_parameter.items():
             if name != resolved.gpu_option or resolved.ranks is None:
                 command = command.with_option(name, value or None, raw=True)
+    command = command.without(*sized.left_out)
     return _gpus(_threads(command, resolved, sized), resolved, sized)
 
 

@@ -41,10 +41,17 @@ def _one_rank_each(need: Need, room: Room) -> Size:
     most = need.max_ranks or room.gpus * (need.nodes or 1)
     nodes = min(need.nodes or 1, most)
     gpus = min(need.ngpu or room.gpus, most // nodes)
-    if gpus > room.ranks_by_memory(need, 1):
-        raise Unfit(f"{gpus} ranks of {rank_mem_mb(need, 1)} MB do not fit its {room.mem_mb} MB")
-    threads = threads_of(need, room.cores // gpus)
-    note = f"Exactly one rank on each of {count(gpus * nodes, 'GPU')}."
+    fitting = min(room.ranks_by_memory(need, 1), gpus if room.local else room.cores)
+    if fitting < 1 or (gpus > fitting and "ngpu" in need.wished):
+        raise Unfit(
+            f"{count(gpus, 'rank')} of {rank_mem_mb(need, 1)} MB do not fit its {room.mem_mb} MB"
+            f" of memory and {room.cores} cores"
+        )
+    idle = gpus - fitting
+    gpus = min(gpus, fitting)
+    threads = threads_of(need, max(room.cores // gpus, 1))
+    left = f"; memory and cores allow no more, {count(idle, 'GPU')} of a node left free"
+    note = f"Exactly one rank on each of {count(gpus * nodes, 'GPU')}{left if idle > 0 else ''}."
     found = shape(room, (gpus,) * nodes, threads, note)
     return replace(found, gpus_per_node=gpus, gpu_map=":".join([*map(str, range(gpus))] * nodes))
 
@@ -145,7 +152,7 @@ def _works(need: Need, room: Room, layout: _Layout) -> bool:
     return (
         (need.ranks != "halves" or layout.total % 2 == 0)
         and (asked is None or layout.total == asked - 1)
-        and ranks * layout.threads <= room.cores
+        and (ranks - room.local) * layout.threads <= room.cores
         and ranks <= room.ranks_by_memory(need, layout.threads)
         and (per_rank is None or limit is None or per_rank * layout.workers <= limit)
     )

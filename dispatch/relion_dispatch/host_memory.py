@@ -97,24 +97,38 @@ def _refine(problem: Problem, threads: int) -> float | None:
     copies = 10 * k * v if problem.accelerated else 0
     packed = 0 if problem.alone else sums * (1 if problem.via_disc else 2)
     last = 4 * v + 8 * n if problem.halves else 0
-    needed = max(
-        sums + 8 * (k - 1) * v + 16 * p,
-        sums + 8 * k * v + copies + threads * _images(problem),
-        sums + packed,
-        sums + max(24 * v, 16 * p + 4 * v) + last,
+    moments = (
+        8 * (k - 1) * v + 16 * p,
+        8 * k * v + copies,
+        packed,
+        max(24 * v, 16 * p + 4 * v) + last,
     )
-    maps = 8 * n * (k + (3 * k if problem.pseudo_halves else 0))
-    return needed + maps + _rows(problem) + _preread(problem, leader=problem.alone)
+    # What threads held in the expectation step is not given back at once.
+    held = threads * _images(problem) + _rows(problem) + _preread(problem, leader=problem.alone)
+    return sums + max(moments) + _maps(problem) + held
+
+
+def _maps(problem: Problem) -> float:
+    """References, and with gradients these, their moments, and the references before.
+
+    (``Igrad``, src/ml_model.h; in 4.0 and 5.0 complex moments of two pseudo half sets.)
+    """
+    k, n = problem.classes, float((problem.box or 0) ** problem.dimensions)
+    if problem.pseudo_halves:
+        return 8 * n * (5 * k + 1)
+    return 8 * n * (2 * k + 2 if problem.gradient else k)
 
 
 def _images(problem: Problem) -> float:
     """What each thread holds of a particle in the expectation step of RELION's CPU code.
 
     Its shifted images, masked and not, the weights of all samples and of those that count
-    (``exp_local_Fimgs_shifted`` and ``exp_Mweight``, src/ml_optimiser.cpp), and a few images.
+    (``exp_local_Fimgs_shifted`` and ``exp_Mweight``, src/ml_optimiser.cpp), and a few images. At
+    the start all samples may count, later on few do.
     """
     pixels = (problem.box or 0) ** 2
-    return 16 * pixels * problem.translations + 24 * problem.samples + 160 * pixels
+    weights = max(24 * problem.samples, 10 * problem.finest_samples)
+    return 16 * pixels * problem.translations + weights + 160 * pixels
 
 
 def _rows(problem: Problem) -> float:
@@ -215,11 +229,19 @@ def _mask(problem: Problem, threads: int) -> float | None:
 
 
 def _volume(problem: Problem, threads: int) -> float | None:
-    """Memory of ``relion_postprocess``: maps and transforms of both halves, with and without mask.
+    """Memory of ``relion_postprocess``: both halves, masked and not, and their transforms.
 
     (src/postprocessing.cpp)
     """
-    return None if problem.box is None else 130.0 * problem.box**3
+    return None if problem.box is None else 56.0 * problem.box**3
+
+
+def _locres(problem: Problem, threads: int) -> float | None:
+    """Memory of ``relion_postprocess --locres``: the same, and sums over all places.
+
+    (``run_locres``, src/postprocessing.cpp)
+    """
+    return None if problem.box is None else 132.0 * problem.box**3
 
 
 def _flat(problem: Problem, threads: int) -> float | None:
@@ -237,6 +259,7 @@ MODELS: dict[str, Callable[[Problem, int], float | None]] = {
     "extract": _extract,
     "mask": _mask,
     "volume": _volume,
+    "locres": _locres,
     "flat": _flat,
 }
 

@@ -45,6 +45,8 @@ class Problem:
         Side of the Fourier transforms in pixels at the resolution reached; None for the whole box.
     halves
         A refinement of two halves, which ends with an iteration over all data.
+    gradient
+        An initial model or a classification by gradients, which keeps these too.
     pseudo_halves
         VDAM of RELION 4 and 5, which sums up each class twice.
     alone
@@ -56,8 +58,9 @@ class Problem:
     translations
         Shifted copies of an image that a thread keeps: the fine ones of RELION's CPU code, none
         on GPUs, which shift on the fly.
-    samples
-        Orientations times translations times classes in the fine search of one particle.
+    samples, finest_samples
+        Orientations times translations times classes in the fine search of one particle: at the
+        start, and the most later on.
     n_frames, movie_shape, binning
         Frames of a movie, and its width and height in pixels, as they are read; by how much the
         micrograph is smaller.
@@ -79,12 +82,14 @@ class Problem:
     dimensions: int = 3
     current_size: int | None = None
     halves: bool = False
+    gradient: bool = False
     pseudo_halves: bool = False
     alone: bool = False
     via_disc: bool = False
     accelerated: bool = False
     translations: int = 84
     samples: int = 0
+    finest_samples: int = 0
     n_frames: int | None = None
     movie_shape: tuple[int, int] | None = None
     binning: float = 1

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 
 from relion_dispatch.calibration import factors
-from relion_dispatch.calibration.factors import Factors
+from relion_dispatch.calibration.factors import Factor, Factors
 from relion_dispatch.cluster import Partition
 from relion_dispatch.host_memory import GPU_HOST_MB, host_mem_mb, leader_mem_mb
 from relion_dispatch.jobtypes import Gpu, Ranks
@@ -100,6 +100,10 @@ class Size:
         Host memory of a node in MiB.
     partition, runtime_min
         Where and for how long.
+    estimate_min
+        How long it will take, roughly and without any safety; None where nobody knows.
+    left_out
+        Options of the command that the node has no room for.
     notes
         Every decision with its reason, a sentence each.
     """
@@ -112,6 +116,8 @@ class Size:
     mem_mb: int = 0
     partition: str
     runtime_min: int | None = None
+    estimate_min: int | None = None
+    left_out: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
 
     @property
@@ -181,12 +187,10 @@ class Room:
 
 def rank_mem_mb(need: Need, threads: int) -> int:
     """Host memory of a rank in MiB: the model's, times what finished jobs have taught."""
-    found = _modelled(need, threads)
+    found, factor = _modelled(need, threads), memory_factor(need, threads).value
     if found is None:
-        factor = need.factors.of_memory("flat", need.job_type)
-        return factors.scaled(need.mem_mb_per_rank, factor.value)
-    factor = need.factors.of_memory(need.memory, need.job_type)
-    return factors.scaled(found if need.gpu == "none" else found + GPU_HOST_MB, factor.value)
+        return factors.scaled(need.mem_mb_per_rank, factor)
+    return factors.scaled(found if need.gpu == "none" else found + GPU_HOST_MB, factor)
 
 
 def node_mem_mb(need: Need, ranks: int, threads: int) -> int:
@@ -201,26 +205,33 @@ def leader_of(need: Need) -> int:
     if need.ranks not in ("workers", "halves") or need.memory != "refine":
         return 0
     found = leader_mem_mb(need.problem) or 0
-    return factors.scaled(found, need.factors.of_memory("refine", need.job_type).value)
+    return factors.scaled(found, memory_factor(need, 1).value)
 
 
 def overhead_mb(need: Need) -> int:
     """Memory of a job beside its ranks in MiB, where it is not in the job type's own number."""
-    return JOB_MB if _modelled(need, 1) is not None else 0
+    if _modelled(need, 1) is None:
+        return 0
+    # It is measured with the ranks: a node must not get less than was measured.
+    return factors.scaled(JOB_MB, max(memory_factor(need, 1).value, 1.0))
 
 
 def _modelled(need: Need, threads: int) -> int | None:
     """Host memory of a rank by its model; on GPUs images are shifted and weighed there."""
     problem = need.problem
     if need.gpu != "none":
-        problem = replace(problem, translations=0, samples=0)
+        problem = replace(problem, translations=0, samples=0, finest_samples=0)
     return host_mem_mb(need.memory, problem, threads)
 
 
-def memory_reason(need: Need, threads: int) -> str:
-    """Say what `rank_mem_mb` was multiplied by, and why; empty for nothing."""
-    known = _modelled(need, threads) is not None
-    return need.factors.of_memory(need.memory if known else "flat", need.job_type).reason
+def memory_model(need: Need, threads: int) -> str:
+    """Name the model of host memory whose number is taken: `FLAT` where it knows nothing."""
+    return need.memory if _modelled(need, threads) is not None else factors.FLAT
+
+
+def memory_factor(need: Need, threads: int) -> Factor:
+    """Return what host memory is multiplied by, and why."""
+    return need.factors.of_memory(memory_model(need, threads), need.job_type)
 
 
 def threads_of(need: Need, cores: int) -> int:

@@ -21,6 +21,9 @@ _THREE_DIMENSIONS = (
 #: Frames of an EER movie that RELION adds up, where ``--eer_grouping`` does not say.
 EER_GROUPING = 40
 
+#: Particles that a training of polishing takes, where ``--min_p`` does not say.
+MIN_PARTICLES = 1000
+
 
 def problem(command: Command, data: DataFacts, relion_job: Sequence[str] = ()) -> Problem:
     """Return what of a command and its data decides about memory and time.
@@ -36,6 +39,7 @@ def problem(command: Command, data: DataFacts, relion_job: Sequence[str] = ()) -
     automatic = command.has("auto_refine") or bool(data.auto_refine)
     classes = int(_float(command.value("K")) or data.n_bodies or data.n_classes or 1)
     fine = search(command, dimensions, automatic=automatic)
+    first, finest = fine.samples(dimensions)
     frames, shape = _movie(command, data)
     return Problem(
         box=data.box or data.ref_box,
@@ -43,18 +47,20 @@ def problem(command: Command, data: DataFacts, relion_job: Sequence[str] = ()) -
         classes=classes,
         dimensions=dimensions,
         halves=command.has("split_random_halves") or bool(data.split_random_halves),
+        gradient=any(command.has(name) for name in ("sgd", "denovo_3dref", "grad")),
         pseudo_halves=command.has("grad") or bool(data.gradient and not data.split_random_halves),
         via_disc=not command.has("dont_combine_weights_via_disc"),
         accelerated=command.has("cpu"),
         translations=fine.translations,
-        samples=fine.samples(dimensions) * classes,
+        samples=first * classes,
+        finest_samples=finest * classes,
         n_frames=frames,
         movie_shape=shape,
         binning=_float(command.value("bin_factor")) or 1,
         n_particles=data.n_particles,
         n_micrographs=data.n_micrographs,
         iterations=int(_float(command.value("iter")) or 0) or None,
-        min_particles=int(_float(command.value("min_p")) or 0) or None,
+        min_particles=int(_float(command.value("min_p")) or MIN_PARTICLES),
         free_gpu_memory_mb=int(_float(command.value("free_gpu_memory")) or 0),
         preread=_preread(command),
         scratch=bool(command.value("scratch_dir")),

@@ -11,9 +11,11 @@ from relion_dispatch.command import Command
 OFFSET_RANGE, OFFSET_STEP, OVERSAMPLING, PSI_STEP_2D = 6.0, 2.0, 1, 10.0
 HEALPIX_ORDER, LOCAL_HEALPIX_ORDER = 2, 4
 
-#: Automatic refinement never searches more than four steps to each side (``MlOptimiser::
-#: updateAngularSampling``, src/ml_optimiser.cpp).
-AUTO_STEPS = 4
+#: Automatic refinement searches at least so many steps to each side (``updateAngularSampling``).
+AUTO_STEPS = 1.5
+
+#: An initial model's sampling becomes so fine as its resolution grows.
+INITIAL_MODEL_ORDER = 2
 
 #: Orientations of a search around known ones: three standard deviations to each side of three
 #: angles, each of twice the step.
@@ -27,7 +29,9 @@ class Search:
     Attributes
     ----------
     orientations
-        Before they are oversampled.
+        At the start, before they are oversampled.
+    finest
+        The most that are tried later on, as an automatic refinement makes its sampling finer.
     translations
         After they were oversampled.
     oversampling
@@ -35,13 +39,18 @@ class Search:
     """
 
     orientations: int = 1
+    finest: int = 1
     translations: int = 1
     oversampling: int = 0
 
-    def samples(self, dimensions: int) -> int:
-        """All of them, oversampled: of three angles, or of one in two dimensions."""
+    def samples(self, dimensions: int) -> tuple[int, int]:
+        """All of them, oversampled: of three angles, or of one in two dimensions.
+
+        Those at the start, where all may count, and the most later on, where few do.
+        """
         angles = 3 if dimensions == 3 else 1
-        return (self.orientations << (angles * self.oversampling)) * self.translations
+        each = self.translations << (angles * self.oversampling)
+        return self.orientations * each, self.finest * each
 
 
 def search(command: Command, dimensions: int, *, automatic: bool = False) -> Search:
@@ -60,9 +69,11 @@ def search(command: Command, dimensions: int, *, automatic: bool = False) -> Sea
     if command.has("skip_align"):
         return Search()
     over = min(int(_number(command, "oversampling", OVERSAMPLING)), 5)
-    orientations = _in_plane(command) if dimensions == 2 else _in_space(command, automatic)
+    in_plane = _in_plane(command)
+    first, finest = (in_plane, in_plane) if dimensions == 2 else _in_space(command, automatic)
     return Search(
-        orientations=orientations,
+        orientations=first,
+        finest=finest,
         translations=_translations(command, automatic) << (2 * over),
         oversampling=over,
     )
@@ -94,15 +105,21 @@ def _in_plane(command: Command) -> int:
     return math.ceil(360 / (_number(command, "psi_step", PSI_STEP_2D) or PSI_STEP_2D))
 
 
-def _in_space(command: Command, automatic: bool) -> int:
+def _in_space(command: Command, automatic: bool) -> tuple[int, int]:
     """Directions and in-plane angles: ``12 * 4^order * 6 * 2^order`` (Healpix)."""
-    order = int(_number(command, "healpix_order", HEALPIX_ORDER))
+    order = min(int(_number(command, "healpix_order", HEALPIX_ORDER)), 8)
     local = int(_number(command, "auto_local_healpix_order", LOCAL_HEALPIX_ORDER))
     if command.has("sigma_ang") or (automatic and order >= local):
-        return LOCAL_ORIENTATIONS
-    finest = min(max(order, local - 1) if automatic else order, 8)
-    everywhere = (72 << (3 * finest)) // symmetry_order(command.value("sym") or "")
-    return max(everywhere, 1)
+        return LOCAL_ORIENTATIONS, LOCAL_ORIENTATIONS
+    if command.has("denovo_3dref"):
+        order = max(order, INITIAL_MODEL_ORDER)
+    symmetry = symmetry_order(command.value("sym") or "")
+    finest = max(order, local - 1) if automatic else order
+    return _everywhere(order, symmetry), _everywhere(min(finest, 8), symmetry)
+
+
+def _everywhere(order: int, symmetry: int) -> int:
+    return max((72 << (3 * order)) // symmetry, 1)
 
 
 def _number(command: Command, name: str, default: float) -> float:

@@ -11,30 +11,34 @@ MASSIVE; RELION's maintainers in the project's issues):
 - MotionCor2 and Gctf want a GPU for themselves: one rank on each.
 - The initial model, VDAM, training and reverting have no MPI version.
 
-Among the partitions that fit, the cheapest is taken.
+Among the partitions that fit, the cheapest is taken; one whose time limit is shorter than the
+estimate only where all are.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
+from relion_dispatch import advice
 from relion_dispatch.cluster import Cluster, Partition
 from relion_dispatch.cpu_layouts import cpu_layout
-from relion_dispatch.duration import SAFETY, minutes
 from relion_dispatch.errors import DoesNotFitError
 from relion_dispatch.gpu_layouts import gpu_layout
-from relion_dispatch.memory import gpu_mem_mb
+from relion_dispatch.image_copies import preread, scratch, without_preread
 from relion_dispatch.needs import (
     Need,
     Room,
     Size,
     Unfit,
-    memory_reason,
+    count,
+    leader_of,
+    memory_factor,
     node_mem_mb,
     rank_mem_mb,
 )
+from relion_dispatch.time_limits import time_limit
 
 
 def size(need: Need, cluster: Cluster) -> Size:
@@ -57,8 +61,91 @@ def size(need: Need, cluster: Cluster) -> Size:
         return replace(found, notes=(note, *found.notes))
 
 
+@dataclass(frozen=True, kw_only=True)
+class Outlook:
+    """Whether a job will come to its end on a cluster, before anything is submitted.
+
+    Attributes
+    ----------
+    size
+        How it would run; None where it fits no partition.
+    fits_memory, fits_time
+        Whether a partition has the memory, and one a time limit above the estimate; true where
+        the data do not say.
+    warnings
+        What is to be feared, a sentence each; empty where nothing is.
+    """
+
+    size: Size | None
+    fits_memory: bool
+    fits_time: bool
+    warnings: tuple[str, ...] = ()
+
+
+def outlook(need: Need, cluster: Cluster) -> Outlook:
+    """Say whether the estimates of a job's memory and time fit any partition.
+
+    A part of a job is looked at with its ``current_size`` and ``iterations`` in ``need.problem``.
+    """
+    try:
+        found = size(need, cluster)
+    except DoesNotFitError as error:
+        return Outlook(size=None, fits_memory=False, fits_time=False, warnings=(str(error),))
+    partition = cluster.partitions[found.partition]
+    lacking = _lacking(need, cluster, found, partition)
+    slow = _too_long(found, partition)
+    return Outlook(
+        size=found,
+        fits_memory=not lacking,
+        fits_time=not slow,
+        warnings=tuple(text for text in (lacking, slow) if text),
+    )
+
+
+def _lacking(need: Need, cluster: Cluster, found: Size, partition: Partition) -> str:
+    """Say that memory may not suffice: a job on this machine is never refused for that."""
+    needed = node_mem_mb(need, max(found.ranks_on), found.cpus_per_task)
+    room = _room(need, cluster, found.partition, partition)
+    given = min(need.mem_mb or room.mem_mb, room.mem_mb)
+    if needed <= given or "preread_images" in found.left_out:
+        return ""
+    return f"It may need {needed} MB of memory on a node, and gets {given} MB."
+
+
+def _too_long(found: Size, partition: Partition) -> str:
+    """Say that a job may not end within the longest time limit."""
+    if not _slow(found, partition):
+        return ""
+    return (
+        f"It may take about {found.estimate_min} minutes, more than any partition allows"
+        f" ({found.partition}: {partition.max_runtime_min}): it will have to be continued."
+    )
+
+
+def _slow(found: Size, partition: Partition) -> bool:
+    most = partition.max_runtime_min
+    return found.estimate_min is not None and most is not None and found.estimate_min > most
+
+
 def _chosen(need: Need, cluster: Cluster) -> Size:
     need, notes = _without_gpus(need, cluster)
+    fits, refusals = _fits(need, cluster)
+    if not fits and cluster.local and need.gpu != "none" and not need.needs_gpu and not need.ngpu:
+        reason = "; ".join(refusals.values())
+        found = _chosen(replace(need, gpu="none", ngpu=None), cluster)
+        return replace(found, notes=(f"It runs on CPUs: {reason}.", *found.notes))
+    if not fits:
+        model = cluster.gpu_memory_model
+        raise DoesNotFitError(
+            advice.message(need, refusals, model, lambda other: _would_fit(other, cluster))
+        )
+    best = min(fits, key=lambda each: _price(each, cluster.partitions[each.partition]))
+    others = [each for each in fits if each is not best]
+    return replace(best, notes=(*notes, *best.notes, *_why_not(best, others, refusals, cluster)))
+
+
+def _fits(need: Need, cluster: Cluster) -> tuple[list[Size], dict[str, str]]:
+    """Return how a job runs in each partition that it fits, and why not in the others."""
     fits: list[Size] = []
     refusals: dict[str, str] = {}
     for name, partition in _candidates(need, cluster):
@@ -66,11 +153,15 @@ def _chosen(need: Need, cluster: Cluster) -> Size:
             fits.append(_fit(need, _room(need, cluster, name, partition), cluster))
         except Unfit as reason:
             refusals[name] = str(reason)
-    if not fits:
-        raise DoesNotFitError(_does_not_fit(need, cluster, refusals))
-    best = min(fits, key=lambda each: _price(each, cluster.partitions[each.partition]))
-    others = [each for each in fits if each is not best]
-    return replace(best, notes=(*notes, *best.notes, *_why_not(best, others, refusals, cluster)))
+    return fits, refusals
+
+
+def _would_fit(need: Need, cluster: Cluster) -> bool:
+    try:
+        need, _ = _without_gpus(need, cluster)
+        return bool(_fits(need, cluster)[0])
+    except DoesNotFitError:
+        return False
 
 
 def _without_gpus(need: Need, cluster: Cluster) -> tuple[Need, tuple[str, ...]]:
@@ -128,16 +219,25 @@ def _room(need: Need, cluster: Cluster, name: str, partition: Partition) -> Room
 
 def _fit(need: Need, room: Room, cluster: Cluster) -> Size:
     """Lay a job out on a partition, with memory and time."""
-    found = cpu_layout(need, room) if need.gpu == "none" else gpu_layout(need, room)
+    bare = without_preread(need)
+    found = cpu_layout(bare, room) if need.gpu == "none" else gpu_layout(bare, room)
     if found.nodes > room.partition.nodes:
         raise Unfit(f"{found.nodes} nodes were asked for, a job may use {room.partition.nodes}")
-    mem_mb = need.mem_mb or _node_memory(need, room, found)
+    kept, read = preread(need, max(found.ranks_on), found.cpus_per_task, room.mem_mb)
+    mem_mb = need.mem_mb or _node_memory(kept, room, found)
     if mem_mb > room.mem_mb and not room.local:
         raise Unfit(f"it needs {mem_mb} MB of memory on a node, which has {room.mem_mb} MB to give")
-    runtime_min, time_notes = _runtime(need, room.partition, cluster, found)
-    notes = (*found.notes, *_memory_notes(need, room, found, mem_mb), *time_notes)
-    mem_mb = min(mem_mb, room.mem_mb)
-    return replace(found, mem_mb=mem_mb, runtime_min=runtime_min, notes=notes)
+    time = time_limit(need, room.partition, cluster, found)
+    said = [text for text in (read, scratch(kept)) if text]
+    notes = (*found.notes, *_memory_notes(kept, room, found, mem_mb), *said, *time.notes)
+    return replace(
+        found,
+        mem_mb=min(mem_mb, room.mem_mb),
+        runtime_min=time.runtime_min,
+        estimate_min=time.estimate_min,
+        left_out=() if kept.problem == need.problem else ("preread_images",),
+        notes=notes,
+    )
 
 
 def _node_memory(need: Need, room: Room, found: Size) -> int:
@@ -149,53 +249,27 @@ def _node_memory(need: Need, room: Room, found: Size) -> int:
 
 def _memory_notes(need: Need, room: Room, found: Size, mem_mb: int) -> Iterator[str]:
     if need.mem_mb is None:
+        leader, ranks = leader_of(need), max(found.ranks_on)
         per_rank = rank_mem_mb(need, found.cpus_per_task)
-        reason = memory_reason(need, found.cpus_per_task)
-        yield (
-            f"Memory of a node: {mem_mb} MB, for {max(found.ranks_on)} ranks of {per_rank} MB"
-            f"{f', {reason}' if reason else ''}."
-        )
+        reason = memory_factor(need, found.cpus_per_task).reason
+        text = f"{count(ranks, 'rank')} of {per_rank} MB"
+        if leader:
+            text = f"a leader of {leader} MB and {count(ranks - 1, 'worker')} of {per_rank} MB"
+        yield f"Memory of a node: {mem_mb} MB, for {text}{f', {reason}' if reason else ''}."
     if mem_mb > room.mem_mb:
         yield f"This machine has only {room.mem_mb} MB to give: it may become slow, or not suffice."
 
 
-def _runtime(
-    need: Need, partition: Partition, cluster: Cluster, found: Size
-) -> tuple[int | None, tuple[str, ...]]:
-    """Time limit in minutes, doubled at each attempt, and what it comes from."""
-    limit = partition.max_runtime_min
-    if limit is not None and "runtime" in need.wished and (need.runtime_min or 0) > limit:
-        raise Unfit(f"{need.runtime_min} minutes were asked for, its limit is {limit}")
-    wanted, notes = need.runtime_min, tuple[str, ...]()
-    if wanted is None:
-        wanted, notes = _estimated(need, partition, cluster, found)
-    if wanted is None:
-        return limit, notes
-    grown: int = wanted * 2 ** (need.attempt - 1)
-    return (min(grown, limit) if limit else grown), notes
+def _price(each: Size, partition: Partition) -> tuple[float, ...]:
+    """Those with time enough first, of these the cheapest, of equally cheap ones the fastest.
 
-
-def _estimated(
-    need: Need, partition: Partition, cluster: Cluster, found: Size
-) -> tuple[int | None, tuple[str, ...]]:
-    """The profile's usual limit, or more where the data ask for it."""
-    usual = cluster.default_runtime_min
-    speed = found.gpus_per_node * found.nodes * partition.gpu_speed
-    estimate = minutes(need.time, need.problem, speed, found.ntasks * found.cpus_per_task)
-    if usual is None or estimate is None:
-        return usual, ()
-    factor = need.factors.of_time(need.time, need.job_type, found.partition, SAFETY)
-    estimate = math.ceil(estimate / SAFETY * factor.value)
-    if estimate <= usual:
-        return usual, ()
-    reason = factor.reason or "by a rough estimate"
-    return estimate, (f"It may take up to {estimate} minutes, {reason}.",)
-
-
-def _price(each: Size, partition: Partition) -> tuple[float, float]:
-    """Cheapest first; of equally cheap ones the fastest."""
+    Where none has time enough, the one that gets furthest within its limit.
+    """
     on_node = each.gpus_per_node * partition.gpu_speed or each.ntasks * each.cpus_per_task
-    return partition.cost * each.nodes, -on_node * each.nodes
+    late = 0.0
+    if _slow(each, partition):
+        late = (each.estimate_min or 0) / (partition.max_runtime_min or 1)
+    return late, partition.cost * each.nodes, -on_node * each.nodes
 
 
 def _why_not(
@@ -204,34 +278,19 @@ def _why_not(
     def cost(each: Size) -> str:
         return f"cost {cluster.partitions[each.partition].cost * each.nodes:g}"
 
-    if others or refusals:
+    late = _too_long(best, cluster.partitions[best.partition])
+    if late:
+        yield late
+    elif others or refusals:
         yield f"Partition {best.partition} is the cheapest that fits ({cost(best)})."
     for each in others:
-        yield f"Partition {each.partition} would fit as well ({cost(each)})."
+        partition = cluster.partitions[each.partition]
+        if _slow(each, partition):
+            yield (
+                f"Partition {each.partition} is too short: about {each.estimate_min} minutes are"
+                f" needed, its limit is {partition.max_runtime_min}."
+            )
+        else:
+            yield f"Partition {each.partition} would fit as well ({cost(each)})."
     for name, reason in refusals.items():
         yield f"Partition {name} does not fit: {reason}."
-
-
-def _does_not_fit(need: Need, cluster: Cluster, refusals: Mapping[str, str]) -> str:
-    reasons = [f"  {name}: {reason}" for name, reason in refusals.items()]
-    if not reasons:
-        return "the profile has no partitions: add some to its cluster file"
-    head = "the job fits no partition of the profile:"
-    return "\n".join([head, *reasons, _advice(need, cluster)])
-
-
-def _advice(need: Need, cluster: Cluster) -> str:
-    """Say what would make a job fit."""
-    model, problem = cluster.gpu_memory_model, need.problem
-    if need.gpu == "none" or problem.box is None:
-        return "Ask for less, or add a larger partition to the profile."
-    smaller = problem.box * 2 // 3 // 2 * 2
-    ideas = {
-        f"a box of {smaller} pixels": replace(problem, box=smaller),
-        f"--pad 1 instead of {problem.pad:g}": replace(problem, pad=1),
-        f"one class instead of {problem.classes}": replace(problem, classes=1),
-    }
-    now = gpu_mem_mb(model, problem) or 0
-    would = {text: gpu_mem_mb(model, each) or 0 for text, each in ideas.items()}
-    helps = [f"{needed} MB with {text}" for text, needed in would.items() if needed < now]
-    return f"A worker would need {', '.join(helps)}; on CPUs (ngpu: 0) it needs no GPU memory."

@@ -130,8 +130,19 @@ def test_too_large_a_box_says_what_would_fit(m3: Profile) -> None:
     message = str(caught.value)
     assert "m3h: a worker needs" in message
     assert "16280 MB" in message
-    assert "5327 MB with --pad 1 instead of 2" in message
-    assert "on CPUs" in message
+    assert "with --pad 1 instead of 2 (5327 MB for a worker)" in message
+    assert "a box of 480 pixels (9060 MB for a worker)" in message
+    assert "on CPUs" not in message  # two halves of this box do not fit its node either
+
+
+def test_a_box_too_large_for_gpus_may_fit_cpus(m3: Profile) -> None:
+    with pytest.raises(DoesNotFitError, match=r"or on CPUs \(ngpu: 0\)\."):
+        plan(Request(commands=(f"{REFINE3D} --pad 2",), data=DataFacts(box=600)), m3)
+
+    request = Request(
+        commands=(f"{REFINE3D} --pad 2",), data=DataFacts(box=600), overrides={"ngpu": 0}
+    )
+    assert (plan(request, m3).partition, plan(request, m3).ntasks) == ("comp", 3)
 
 
 def test_without_gpus_it_runs_on_the_cpu_partition(m3: Profile) -> None:
