@@ -45,7 +45,7 @@ def main(args: argparse.Namespace) -> int:
         raise InputError(f"{project} is no folder: give a project's directory")
     if args.json and args.watch:
         raise InputError("--json shows one moment: leave out --watch")
-    desk = _desk(args.profile, project)
+    desk = desk_for(args.profile, project)
     if args.watch:
         from relion_dispatch.status.watching import watch
 
@@ -61,7 +61,7 @@ def main(args: argparse.Namespace) -> int:
     return 0
 
 
-def _desk(profile: str, project: Path) -> Desk:
+def desk_for(profile: str, project: Path) -> Desk:
     """Return the scheduler of a profile, to be asked."""
     from relion_dispatch.profiles import VARIABLE, load_profile
     from relion_dispatch.schedulers import SLURM, definition_for
