@@ -26,7 +26,8 @@ def iteration(root: str, number: int, *, halves: bool = True, size: int = 20) ->
         model.write_text(
             f"\n# version 30001\n\ndata_model_general\n\n_rlnCurrentImageSize {size}\n \n\n"
             "# version 30001\n\ndata_model_classes\n\nloop_ \n_rlnReferenceImage #1 \n"
-            f"_rlnClassDistribution #2 \n{image} 1.0 \n \n"
+            f"_rlnClassDistribution #2 \n{image} 1.0 \n \n\n"
+            "data_model_groups\n\nloop_ \n_rlnGroupName #1 \nmic0.mrc \n \n"
         )
     others = {"ExperimentalDataStarFile": "data", "OrientSamplingStarFile": "sampling"}
     for each in others.values():

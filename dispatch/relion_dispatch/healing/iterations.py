@@ -21,6 +21,9 @@ _MODELS = ("rlnModelStarFile", "rlnModelStarFile2")
 _OTHERS = ("rlnExperimentalDataStarFile", "rlnOrientSamplingStarFile")
 _ROOT = "rlnOutputRootName"
 
+#: Tables of a model that name images.
+_PARTS = ("model_classes", "model_bodies")
+
 _MRC_HEADER = 1024
 _MRC_BYTES = {0: 1.0, 1: 2.0, 2: 4.0, 3: 4.0, 4: 8.0, 6: 2.0, 12: 2.0, 101: 0.5}
 _STAR_END = re.compile(rb"\n[ \t]*\n\Z")
@@ -139,9 +142,9 @@ def _check_end(path: Path) -> None:
 def _images(blocks: tuple[Block, ...]) -> Iterator[str]:
     """Yield the images that a model consists of: references, bodies, moments of gradients."""
     for block in blocks:
-        for label in block.labels:
-            if "Image" in label or "Moment" in label or "Grad" in label or "Name" in label:
-                yield from (found[1] for value in block.column(label) if (found := _named(value)))
+        if block.name in _PARTS:
+            values = (value for label in block.labels for value in block.column(label))
+            yield from (found[1] for value in values if (found := _named(value)))
 
 
 def _named(value: str) -> re.Match[str] | None:
