@@ -19,7 +19,7 @@ from relion_dispatch.ledger import Entry, Ledger, Phase, new_token
 from relion_dispatch.progress import Progress
 from relion_dispatch.reports import State
 from relion_dispatch.schedulers import Definition, check_programs
-from relion_dispatch.submitter import Submission, Submitter
+from relion_dispatch.submitter import Submission, Submitter, Together
 from relion_dispatch.watch import Pace, Verdict, Watch, Watched
 
 #: The folder in a project for ledger, lock and the files of plain jobs.
@@ -39,6 +39,7 @@ class Limits:
     most_poll_s: float = 15.0
     patience_s: float = 120.0
     submissions_per_s: float = 0.0  # as fast as it goes
+    queued_jobs: int = 0  # any number
 
 
 class Head:
@@ -77,7 +78,13 @@ class Head:
             records_s=min(RECORDS_S, limits.patience_s) if definition.history else 0.0,
         )
         self.pace = Pace(limits.least_poll_s, limits.most_poll_s)
-        self._submitter = Submitter(self._client, self._ledger, limits.submissions_per_s, say)
+        self._submitter = Submitter(
+            self._client,
+            self._ledger,
+            say,
+            per_s=limits.submissions_per_s,
+            queued=limits.queued_jobs,
+        )
         self._mutex = threading.Lock()
         self._taken: dict[str, Entry] = {}  # in the scheduler's hands
         self._progress = Progress(say)
@@ -113,6 +120,7 @@ class Head:
             entry, fingerprint, complete=complete, marked=marked == entry.token, alive=alive
         ):
             if alive:
+                self._submitter.room.enter_anyway()
                 with self._mutex:
                     self._taken[entry.token] = entry
             return entry
@@ -121,13 +129,32 @@ class Head:
             recovery.end(entry, self._ledger, self._client, self._watch, self._say)
         return None
 
-    def new_entry(self, key: str, fingerprint: str, label: str, exit_file: str) -> Entry:
-        """Return an entry for a submission to come; ``label`` is what people know the job by."""
+    def new_name(self, label: str, token: str = "") -> str:
+        """Return a name that no other job at the scheduler has."""
+        return scheduler_calls.job_name(self._definition, label, token or new_token())
+
+    def new_entry(
+        self, key: str, fingerprint: str, label: str, exit_file: str, *, name: str = ""
+    ) -> Entry:
+        """Return an entry for a submission to come.
+
+        Parameters
+        ----------
+        key, fingerprint
+            What the job is, and what it is to do.
+        label
+            What people know it by.
+        exit_file
+            Where it will leave its exit code.
+        name
+            Its name at the scheduler, for a task of an array; made of the label where it is empty.
+        """
         token = new_token()
         return Entry(
             key=key,
             token=token,
-            name=scheduler_calls.job_name(self._definition, label, token),
+            label=label,
+            name=name or self.new_name(label, token),
             fingerprint=fingerprint,
             exit_file=exit_file,
             time=time.time(),
@@ -143,14 +170,21 @@ class Head:
 
     def submit(self, submission: Submission) -> None:
         """Hand a script to the scheduler soon, in a thread of its own."""
+        self._submitter.submit(self._remembering(submission))
 
+    def submit_together(self, together: Together) -> None:
+        """Hand an array of scripts to the scheduler soon, in a thread of its own."""
+        members = {n: self._remembering(each) for n, each in together.members.items()}
+        self._submitter.submit_together(replace(together, members=members))
+
+    def _remembering(self, submission: Submission) -> Submission:
         def taken(entry: Entry) -> None:
             with self._mutex:
                 self._taken[entry.token] = entry
             self.pace.happened()
             submission.taken(entry)
 
-        self._submitter.submit(replace(submission, taken=taken))
+        return replace(submission, taken=taken)
 
     def poll(self, entries: Sequence[Entry]) -> dict[str, Verdict]:
         """Return the verdicts, by token, on those that have ended."""
@@ -191,8 +225,10 @@ class Head:
         succeeded = verdict.state is State.SUCCEEDED
         self._ledger.note(entry, Phase.SUCCEEDED if succeeded else Phase.FAILED)
         with self._mutex:
-            self._taken.pop(entry.token, None)
+            taken = self._taken.pop(entry.token, None)
             self._alive.discard(entry.token)
+        if taken is not None:
+            self._submitter.room.leave()
         self._sighted.discard(entry.token)
 
     def beat(self) -> None:

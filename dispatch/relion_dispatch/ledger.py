@@ -60,6 +60,8 @@ class Entry:
         Where the job leaves its exit code.
     time
         When it was intended, in seconds since the epoch.
+    label
+        What people know the job by.
     """
 
     key: str
@@ -70,6 +72,7 @@ class Entry:
     job_id: str = ""
     exit_file: str = ""
     time: float = 0.0
+    label: str = ""
 
 
 def new_token() -> str:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
+from relion_dispatch import arrays
 from relion_dispatch.reports import READERS, Report
 from relion_dispatch.schedulers import Definition
 
@@ -63,4 +65,7 @@ def is_busy(definition: Definition, message: str) -> bool:
 
 def read(definition: Definition, text: str) -> dict[str, Report]:
     """Read a reply to any of the definition's queries, by job id."""
-    return {each.job_id: each for each in READERS[definition.reply](text, definition.states)}
+    reports = READERS[definition.reply](text, definition.states)
+    if definition.arrays:
+        reports = (replace(e, name=arrays.reported_name(e.job_id, e.name)) for e in reports)
+    return {each.job_id: each for each in reports}

@@ -52,6 +52,8 @@ class Definition:
         The scheduler's words, in capitals where it has case.
     busy
         Pattern of the messages of a scheduler that would take the job later.
+    arrays
+        Whether like jobs may be submitted together; see `arrays`.
     ids_per_call
         Most ids of one call.
     time_limit_s
@@ -71,6 +73,7 @@ class Definition:
     states: Mapping[str, State] = field(default_factory=dict)
     busy: str = ""
     script_on_stdin: bool = False
+    arrays: bool = False
     ids_per_call: int = 500
     time_limit_s: float = 60.0
 
@@ -99,13 +102,16 @@ _SLURM_BUSY = (
     "|submit ?limit|maxsubmitjob|job violates accounting/qos policy"
 )
 
-_SQUEUE = ("squeue", "--noheader", "--states=all", "--user={user}", "--format=%i|%T|%r|%N||%j")
+_SQUEUE = (
+    *("squeue", "--noheader", "--array", "--states=all", "--user={user}"),
+    "--format=%i|%T|%r|%N||%j",
+)
 
 SLURM = Definition(
     name="slurm",
     submit=("sbatch",),
     tag=("--job-name={name}", "--comment={name}"),
-    job_id_pattern=r"^(?:Submitted batch job )?(\d+)",
+    job_id_pattern=r"^(?:Submitted batch job )?(\d+(?:_\d+)?)",
     # One reply for all of the user's jobs costs the controller less than a list of ids.
     status=_SQUEUE,
     history=(
@@ -120,6 +126,7 @@ SLURM = Definition(
     cancel=("scancel",),
     states=_SLURM_STATES,
     busy=_SLURM_BUSY,
+    arrays=True,
 )
 
 PBS = Definition(
@@ -152,26 +159,18 @@ SGE = Definition(
     ids_per_call=1,
 )
 
+_BJOBS = (
+    *("bjobs", "-a", "-noheader", "-o"),
+    "jobid stat pend_reason exec_host exit_code job_name delimiter='|'",
+)
+
 LSF = Definition(
     name="lsf",
     submit=("bsub",),
     tag=("-J", "{name}"),
     job_id_pattern=r"Job <(\d+)>",
-    status=(
-        "bjobs",
-        "-a",
-        "-noheader",
-        "-o",
-        "jobid stat pend_reason exec_host exit_code job_name delimiter='|'",
-        "{ids}",
-    ),
-    listing=(
-        "bjobs",
-        "-a",
-        "-noheader",
-        "-o",
-        "jobid stat pend_reason exec_host exit_code job_name delimiter='|'",
-    ),
+    status=(*_BJOBS, "{ids}"),
+    listing=_BJOBS,
     cancel=("bkill",),
     states=_states(
         PENDING="PEND WAIT PSUSP FWD_PEND PROV",

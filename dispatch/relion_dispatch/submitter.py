@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +17,7 @@ from relion_dispatch.client import BusyError, Client
 from relion_dispatch.errors import DispatchError, SchedulerError
 from relion_dispatch.ledger import Entry, Ledger, Phase
 from relion_dispatch.reports import Report
+from relion_dispatch.throttle import Gate, Room
 
 _THREADS = 4
 _FIRST_RETRY_S = 1.0
@@ -49,6 +49,26 @@ class Submission:
     refused: Callable[[str], None]
 
 
+@dataclass(frozen=True, kw_only=True)
+class Together:
+    """Submissions that are handed over in one call, as a job array.
+
+    Attributes
+    ----------
+    name
+        The array's name; the entries have those of its tasks.
+    command, script
+        The submit command, and the array's script.
+    members
+        The submissions by their tasks' numbers.
+    """
+
+    name: str
+    command: Sequence[str]
+    script: Path
+    members: Mapping[int, Submission]
+
+
 class Submitter:
     """Submits what it is given.
 
@@ -60,17 +80,26 @@ class Submitter:
         Where submissions are noted.
     per_s
         Most submissions in a second; 0: as fast as it goes.
+    queued
+        Most jobs in the scheduler's hands at once; 0: any number.
     say
         Told, in sentences, what a user should know.
     """
 
     def __init__(
-        self, client: Client, ledger: Ledger, per_s: float, say: Callable[[str], None]
+        self,
+        client: Client,
+        ledger: Ledger,
+        say: Callable[[str], None],
+        *,
+        per_s: float = 0.0,
+        queued: int = 0,
     ) -> None:
         self._client = client
         self._ledger = ledger
         self._say = say
-        self._gate = _Gate(per_s)
+        self._gate = Gate(per_s)
+        self.room = Room(queued)
         self._pool = ThreadPoolExecutor(_THREADS, thread_name_prefix="submit")
         self._stopping = threading.Event()
         self._mutex = threading.Lock()
@@ -93,6 +122,10 @@ class Submitter:
         """Hand a script to the scheduler soon."""
         self._pool.submit(self._submit, submission)
 
+    def submit_together(self, together: Together) -> None:
+        """Hand an array of scripts to the scheduler soon."""
+        self._pool.submit(self._submit_together, together)
+
     def stop(self) -> list[Entry]:
         """Submit nothing more.
 
@@ -111,24 +144,82 @@ class Submitter:
         return hanging
 
     def _submit(self, submission: Submission) -> None:
-        if not self._gate.passed(self._stopping):
-            return
         entry = submission.entry
-        with self._mutex:
-            self._begun[entry.token] = self._intended.pop(entry.token, entry)
+        if not self._may_begin([entry]):
+            return
         try:
             job_id = self._until_taken(submission)
             if job_id is None:
                 return
-            entry = self._ledger.note(entry, Phase.SUBMITTED, job_id)
-            submission.taken(entry)
+            self._note_taken(submission, job_id)
         except (DispatchError, OSError) as error:
             self._ledger.note(entry, Phase.REFUSED)
+            self.room.leave()
             submission.refused(str(error))
         except Exception as error:  # noqa: BLE001 - in a thread nobody else would hear of it
             submission.refused(f"{type(error).__name__}: {error}")
         with self._mutex:
             self._begun.pop(entry.token, None)
+
+    def _submit_together(self, together: Together) -> None:
+        """Submit an array, or its jobs one by one where the scheduler will not have it."""
+        members = together.members
+        if not self._may_begin([each.entry for each in members.values()]):
+            return
+        try:
+            ids = self._taken_together(together)
+        except (DispatchError, OSError) as error:
+            self._say(f"submitting {len(members)} jobs one by one: {error}")
+            self.room.leave(len(members))
+            for submission in members.values():
+                self._submit(submission)
+            return
+        if ids is None:
+            return
+        for number, submission in members.items():
+            try:
+                self._note_taken(submission, ids[number])
+            except Exception as error:  # noqa: BLE001 - in a thread nobody else would hear of it
+                submission.refused(f"{type(error).__name__}: {error}")
+        with self._mutex:
+            for submission in members.values():
+                self._begun.pop(submission.entry.token, None)
+
+    def _may_begin(self, entries: Sequence[Entry]) -> bool:
+        """Wait for a turn and for room, and note that submissions have begun; False for never."""
+        if not self.room.entered(len(entries), self._stopping):
+            return False
+        if not self._gate.passed(self._stopping):
+            return False
+        with self._mutex:
+            for entry in entries:
+                self._begun[entry.token] = self._intended.pop(entry.token, entry)
+        return True
+
+    def _note_taken(self, submission: Submission, job_id: str) -> None:
+        entry = self._ledger.note(submission.entry, Phase.SUBMITTED, job_id)
+        submission.taken(entry)
+
+    def _taken_together(self, together: Together) -> dict[int, str] | None:
+        """Return the tasks' ids; None when everything stops before anything is known.
+
+        Raises
+        ------
+        SchedulerError
+            When the array has not been taken, for certain.
+        """
+        try:
+            job_id = self._client.submit(together.command, together.script, together.name)
+        except BusyError as error:
+            names = {member.entry.name: n for n, member in together.members.items()}
+            found = self._find(names, _FIRST_RETRY_S)
+            if found is None:
+                return None
+            if not found:
+                raise
+            self._say(f"{together.name} has been taken all the same: {error}")
+            job_id = next(iter(found.values())).job_id.partition("_")[0]
+        return {number: f"{job_id}_{number}" for number in together.members}
 
     def _until_taken(self, submission: Submission) -> str | None:
         """Return the id; None when everything stops before the scheduler has said anything."""
@@ -140,34 +231,17 @@ class Submitter:
             except BusyError as error:
                 self._say(f"submitting {name} again in {wait_s:g} s: {error}")
             # It may have been taken all the same: no second try before that is known.
-            found = self._find(name, wait_s)
+            found = self._find([name], wait_s)
             if found is None:
                 return None
             if found:
                 return found[name].job_id
             wait_s = min(2 * wait_s, _LONGEST_RETRY_S)
 
-    def _find(self, name: str, wait_s: float) -> dict[str, Report] | None:
-        """Wait, and look for a job until the scheduler answers; None when everything stops."""
+    def _find(self, names: Iterable[str], wait_s: float) -> dict[str, Report] | None:
+        """Wait, and look for jobs until the scheduler answers; None when everything stops."""
         while not self._stopping.wait(wait_s):
             with contextlib.suppress(SchedulerError):
-                return self._client.find([name])
+                return self._client.find(names)
             wait_s = min(2 * wait_s, _LONGEST_RETRY_S)
         return None
-
-
-class _Gate:
-    """Lets submissions through one after the other, no faster than allowed."""
-
-    def __init__(self, per_s: float) -> None:
-        self._gap_s = 1 / per_s if per_s > 0 else 0.0
-        self._next = 0.0
-        self._mutex = threading.Lock()
-
-    def passed(self, stopping: threading.Event) -> bool:
-        """Wait for one's turn; False when there is none any more."""
-        with self._mutex:
-            now = time.monotonic()
-            turn = max(now, self._next)
-            self._next = turn + self._gap_s
-        return not stopping.wait(turn - now)

@@ -92,7 +92,34 @@ class ExecutorSettings(ExecutorSettingsBase):  # type: ignore[misc] # no types t
     submissions_per_second: Optional[float] = field(
         default=0.0,
         metadata={
-            "help": "Most jobs handed to the scheduler in a second; 0: as fast as it takes them.",
+            "help": "Most calls in a second that hand jobs to the scheduler; 0: as fast as it takes"
+            " them.",
+            "type": float,
+            "required": False,
+        },
+    )
+    queued_jobs: Optional[int] = field(
+        default=0,
+        metadata={
+            "help": "Most jobs waiting or running at the scheduler at once; 0: as many as --jobs"
+            " allows.",
+            "type": int,
+            "required": False,
+        },
+    )
+    array_jobs: Optional[int] = field(
+        default=10,
+        metadata={
+            "help": "From how many on jobs of the same size that are ready at the same time are"
+            " submitted in one call, as a job array, where the scheduler is Slurm; 0: never.",
+            "type": int,
+            "required": False,
+        },
+    )
+    progress_seconds: Optional[float] = field(
+        default=30.0,
+        metadata={
+            "help": "Least seconds between two lines that tell what runs and what waits for what.",
             "type": float,
             "required": False,
         },

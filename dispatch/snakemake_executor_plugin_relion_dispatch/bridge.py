@@ -3,35 +3,31 @@
 from __future__ import annotations
 
 import atexit
-import contextlib
 import os
-import shlex
 import sys
 from collections.abc import Iterator, Sequence
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from snakemake_interface_executor_plugins.executors.base import SubmittedJobInfo
 
-from relion_dispatch import atomic, failures
-from relion_dispatch.calibration import basis
-from relion_dispatch.engine import plan as make_plan
-from relion_dispatch.errors import DispatchError, InputError
+from relion_dispatch import failures
+from relion_dispatch.errors import DispatchError
 from relion_dispatch.head import FOLDER, Head, Limits
+from relion_dispatch.healing import care
 from relion_dispatch.profiles import VARIABLE, load_profile
 from relion_dispatch.reports import State
 from relion_dispatch.schedulers import definition_for
-from relion_dispatch.submit import JOB_ID_FILE, SHELLS
-from relion_dispatch.submitter import Submission
-from snakemake_executor_plugin_relion_dispatch import identity
+from snakemake_executor_plugin_relion_dispatch import identity, sending
 from snakemake_executor_plugin_relion_dispatch.jobs import describe
+from snakemake_executor_plugin_relion_dispatch.looking_after import Nurse
+from snakemake_executor_plugin_relion_dispatch.sending import Sender
 
 if TYPE_CHECKING:
-    from relion_dispatch.ledger import Entry
-    from relion_dispatch.plan import Plan
+    from relion_dispatch.healing.policy import Decision
     from relion_dispatch.watch import Verdict
     from snakemake_executor_plugin_relion_dispatch import Executor, ExecutorSettings
     from snakemake_executor_plugin_relion_dispatch.jobs import Work
+T = TypeVar("T")
 
 
 class Bridge:
@@ -55,12 +51,24 @@ class Bridge:
         self._profile = load_profile(self._profile_name)
         # Snakemake inside a job, and whatever a job dispatches itself, must find the same profile.
         os.environ[VARIABLE] = str(self._profile.path)
-        self._definition = definition_for(self._profile.cluster.scheduler)
+        definition = definition_for(self._profile.cluster.scheduler)
         self.head = Head(
-            self._definition,
+            definition,
             FOLDER,
             _limits(self._settings),
             executor.logger.info,
+        )
+        self._looked_after: dict[str, care.Case] = {}
+        self._nurse = Nurse(profile=self._profile, say=self._say)
+        self._sender = Sender(
+            head=self.head,
+            definition=definition,
+            profile=self._profile,
+            nurse=self._nurse,
+            array_jobs=self._settings.array_jobs or 0,
+            queued_jobs=self._settings.queued_jobs or 0,
+            taken=self._taken,
+            refused=lambda work, reason: self._refused(work.job, reason),
         )
         # Snakemake does not shut executors down after every kind of error.
         atexit.register(self.head.close)
@@ -68,11 +76,7 @@ class Bridge:
     def run(self, jobs: Sequence[Any]) -> None:
         """Submit jobs, or take up those that an earlier run has submitted."""
         works = [work for job in jobs if (work := self._described(job)) is not None]
-        new = [work for work in works if not self._taken_up(work)]
-        entries = [self._announce(work) for work in new]
-        self.head.intend(entries)
-        for work, entry in zip(new, entries, strict=True):
-            self._submit(work, entry)
+        self._sender.send([self._nurse.opened(each) for each in works if not self._taken_up(each)])
 
     def check(self, active: Sequence[SubmittedJobInfo]) -> Iterator[SubmittedJobInfo]:
         """Report the jobs that have ended and yield the others."""
@@ -84,16 +88,20 @@ class Bridge:
                 continue
             verdict = ended[entry.token]
             self.head.collected(entry, verdict)
+            self._looked_after.pop(info.aux["work"].key, None)
             if verdict.state is State.SUCCEEDED:
+                self._nurse.succeeded(info.aux["work"])
                 self._executor.report_job_success(info)
             else:
-                self._report_failure(info, verdict)
+                self._failed(info, verdict)
 
     def cancel(self) -> None:
         """Cancel all jobs, or leave them all, as the settings say."""
         if self._settings.no_cancel:
             self.head.stop()
             return
+        for case in self._looked_after.values():
+            care.left_alone(case)
         try:
             self.head.cancel()
         except DispatchError as error:
@@ -119,7 +127,7 @@ class Bridge:
         )
         if entry is None:
             return False
-        info = _info(work, entry)
+        info = sending.info(work, entry)
         if entry.phase.open:
             self._say(work, f"is still with the scheduler as job {entry.job_id}")
             work.job.register(external_jobid=entry.token)
@@ -129,64 +137,38 @@ class Bridge:
             self._executor.report_job_success(info)
         return True
 
-    def _announce(self, work: Work) -> Entry:
-        """Mark the output as unfinished, and clear away what a former run has left."""
-        entry = self.head.new_entry(work.key, work.fingerprint, work.label, str(work.exit_file))
-        work.job.register(external_jobid=entry.token)
-        work.exit_file.unlink(missing_ok=True)
-        return entry
-
-    def _submit(self, work: Work, entry: Entry) -> None:
-        try:
-            plan = make_plan(work.request, self._profile)
-            command = self._submit_command(plan, work)
-            work.prepare()
-            script = Path(plan.script_path)
-            atomic.write_text(script, plan.script, mode=0o755)
-            basis.note(plan)
-        except (DispatchError, OSError) as error:
-            self.head.withdraw(entry)
-            self._refused(work.job, str(error))
+    def _failed(self, info: SubmittedJobInfo, verdict: Verdict) -> None:
+        """Try a failed job again, as the profile says, or report it."""
+        work = info.aux["work"]
+        verdict = failures.diagnosed(verdict, work.logs)
+        decision = self._nurse.failed(work, verdict)
+        if decision is not None and decision.go_on:
+            self._say(work, f"has failed and is tried again: {decision.reason.rstrip('.')}")
+            self._sender.send([self._nurse.next_attempt(work, decision)])
             return
-        info = _info(work, entry)
+        self._nurse.given_up(work)
+        self._report_failure(info, verdict, decision)
 
-        def taken(entry: Entry) -> None:
-            info.external_jobid = entry.job_id
-            info.aux["entry"] = entry
-            _leave_job_id(script.parent, entry.job_id)
-            self._say(work, f"is job {entry.job_id}, log {work.logs[0]}")
-            self._executor.report_job_submission(info, register_job=False)
-
-        def refused(reason: str) -> None:
-            self._refused(work.job, reason)
-
-        submission = Submission(
-            entry=entry, command=command, script=script, taken=taken, refused=refused
-        )
-        self.head.submit(submission)
-
-    def _submit_command(self, plan: Plan, work: Work) -> tuple[str, ...]:
-        """Return the command that submits a script whose path is appended."""
-        if self._profile.cluster.local:
-            return (*self._definition.submit, f"--cores={plan.threads}")
-        command = shlex.split(plan.submit_command)[:-1]
-        if Path(command[0]).name in SHELLS:
-            raise InputError(
-                f"jobs of type {plan.job_type} run where they are submitted ('{command[0]}'):"
-                f" run {work.rule} by hand, or give it another job_type"
-            )
-        return (*command, *work.submit_options)
-
-    def _report_failure(self, info: SubmittedJobInfo, verdict: Verdict) -> None:
+    def _report_failure(
+        self, info: SubmittedJobInfo, verdict: Verdict, decision: Decision | None
+    ) -> None:
         work, entry = info.aux["work"], info.aux["entry"]
         message = failures.message(
-            failures.diagnosed(verdict, work.logs),
+            verdict,
             rule=work.rule,
             name=entry.name,
             logs=work.logs,
             script=work.script,
         )
+        if decision is not None and self._profile.healing.enabled:
+            message = f"{message}\n{decision.reason}"
+            work.job.attempt = work.job.restart_times + 1  # no retry of Snakemake's would help
         self._executor.report_job_error(info, msg=f"{message}\n")
+
+    def _taken(self, info: SubmittedJobInfo) -> None:
+        work = info.aux["work"]
+        self._say(work, f"is job {info.external_jobid}, log {work.logs[0]}")
+        self._executor.report_job_submission(info, register_job=False)
 
     def _refused(self, job: Any, reason: str) -> None:
         info = SubmittedJobInfo(job)
@@ -194,18 +176,6 @@ class Bridge:
 
     def _say(self, work: Work, text: str) -> None:
         self._executor.logger.info(f"Job {work.job.jobid} ({work.label}) {text}.")
-
-
-def _leave_job_id(folder: Path, job_id: str) -> None:
-    """Leave the job's id where a job from RELION's window has it."""
-    with contextlib.suppress(OSError):
-        (folder / JOB_ID_FILE).write_text(f"{job_id}\n", encoding="utf-8")
-
-
-def _info(work: Work, entry: Entry) -> SubmittedJobInfo:
-    return SubmittedJobInfo(
-        work.job, external_jobid=entry.job_id or None, aux={"work": work, "entry": entry}
-    )
 
 
 def _profile_name(given: str | None) -> str:
@@ -224,4 +194,5 @@ def _limits(settings: ExecutorSettings) -> Limits:
         most_poll_s=settings.most_poll_seconds or 15.0,
         patience_s=settings.patience_seconds or 120.0,
         submissions_per_s=settings.submissions_per_second or 0.0,
+        queued_jobs=settings.queued_jobs or 0,
     )

@@ -52,6 +52,10 @@ class Project:
     environment: dict[str, str] = field(default_factory=dict)
     _heads: list[Head] = field(default_factory=list)
 
+    def without_healing(self) -> None:
+        """Let failed jobs be reported at once, and not be tried again."""
+        (self.path / "dispatch.yaml").write_text("healing: {enabled: false}\n")
+
     def start(self, *arguments: str) -> Head:
         """Start a head."""
         log = self.path / f"head{len(self._heads)}.log"

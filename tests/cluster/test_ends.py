@@ -78,6 +78,7 @@ def test_what_slurm_ends_is_told_with_state_reason_node_and_log(
     project: Project, slurm: Cluster
 ) -> None:
     (project.path / "Snakefile").write_text(SNAKEFILE)
+    project.without_healing()
     head = project.start("--keep-going")
     node = running_node("node")
     with frozen(slurm, node):
