@@ -129,6 +129,7 @@ _KIND_OF_NUMBER = {
 }
 #: What a label of 4.0 or 5.0 contains, and its number; the first that fits counts.
 _NUMBER_OF_LABEL = (
+    ("LogFile", 13),
     ("MicrographMovie", 0),
     ("MicrographsCoords", 2),
     ("MicrographCoords", 2),

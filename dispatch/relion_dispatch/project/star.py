@@ -16,6 +16,8 @@ _VERSION = "# version "
 _BLANK = " \t\r\n"
 #: RELION writes a quote inside a quoted text with this character in front.
 _ESCAPE = "\a"
+#: What a value at the beginning of a line must not look like.
+_SPECIAL = ('"', "'", "#", "_", "data_", "loop_")
 
 Row = dict[str, str]
 
@@ -85,13 +87,14 @@ def parse(text: str) -> Star:
         elif table is not None and stripped == "loop_":
             table.loop = True
         elif table is not None and stripped and not stripped.startswith("#"):
-            _take(table, list(tokens(stripped)), number)
+            _take(table, stripped, number)
     return star
 
 
-def _take(table: Table, words: list[str], number: int) -> None:
+def _take(table: Table, line: str, number: int) -> None:
     """Add a line of a table: a column's name, a value of a list, or a row."""
-    label = words[0][1:] if words[0].startswith("_") and not (table.loop and table.rows) else ""
+    words = list(tokens(line))
+    label = words[0][1:] if line.startswith("_") and not (table.loop and table.rows) else ""
     if label and table.loop:
         table.labels.append(label)
     elif label and len(words) == 2:
@@ -147,7 +150,8 @@ def escape(value: str) -> str:
     ('""', '"two words"', 'plain', 'a#b')
     """
     value = " ".join(value.splitlines())
-    if value and value[0] not in "\"'#_" and not any(blank in value for blank in " \t"):
+    plain = value and not value.startswith(_SPECIAL)
+    if plain and not any(blank in value for blank in " \t"):
         return value
     quoted = [
         f"{_ESCAPE}{char}" if char == '"' and value[at + 1 : at + 2] in ("", " ", "\t") else char
