@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from relion_dispatch.meter import counted
+
 from .files import write_map, write_movie, write_truth
 from .gain import as_recorded, gain_pattern
 from .movie import Camera, Movie, draw_movie, record
@@ -61,7 +63,8 @@ def simulate(settings: Settings, out: Path) -> int:
         reference = as_recorded(camera.gain, settings.gain_rot, settings.gain_flip)
         write_map(folder / "gain.mrc", reference, settings.angpix)
     movies = []
-    for movie, counts in make_movies(rng, camera):
+    made = make_movies(rng, camera)
+    for movie, counts in counted(made, "simulating movies", settings.movies):
         write_movie(folder / f"{movie.name}{settings.suffix}", counts, settings)
         movies.append(movie)
     write_truth(out, movies, settings)

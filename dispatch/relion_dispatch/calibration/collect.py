@@ -14,6 +14,7 @@ from relion_dispatch.calibration.finished import DONE, Finished, measured
 from relion_dispatch.calibration.usage import Usage
 from relion_dispatch.errors import DispatchError, InputError, SchedulerError
 from relion_dispatch.healing import attempts
+from relion_dispatch.meter import counted
 from relion_dispatch.submit import JOB_ID_FILE
 
 #: Ids in one question to the scheduler's records.
@@ -62,7 +63,7 @@ def collect(projects: Iterable[Path], *, scheduler: bool) -> Collected:
     known, every_s = (_records(ids), _sampled_every_s()) if scheduler and ids else ({}, 0)
     jobs: list[Finished] = []
     left_out: Counter[str] = Counter()
-    for job in found:
+    for job in counted(found, "looking through finished jobs"):
         ended = _measured(job, known, every_s)
         if isinstance(ended, str):
             left_out[ended] += 1

@@ -5,12 +5,12 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from relion_dispatch.errors import InputError
+from relion_dispatch.meter import counted
 
 if TYPE_CHECKING:
     from relion_dispatch.cleanup.plan import Job
@@ -83,7 +83,7 @@ def _clean(project: Path, args: argparse.Namespace, only: Sequence[str]) -> int:
         _write(f"{count} files, {size_text(size)} would go.\n")
         return 0
     paths = [f"{job.folder}/{name}" for job in jobs for name in job.files]
-    trash.take(project, paths, delete=args.delete, tick=_ticker(count))
+    trash.take(project, counted(paths, "taking files away"), delete=args.delete)
     _write(f"{count} files, {size_text(size)} {_where(delete=args.delete, count=count)}")
     return 0
 
@@ -115,20 +115,6 @@ def size_text(size: float) -> str:
             return f"{size:.3g} {unit}"
         size /= 1000
     return f"{size:.3g} {_UNITS[-1]}"
-
-
-def _ticker(count: int, every_s: float = 2.0) -> Callable[[], None]:
-    """Return what is called for each file: it says now and then how far things are."""
-    done, said = 0, time.monotonic()
-
-    def tick() -> None:
-        nonlocal done, said
-        done += 1
-        if time.monotonic() - said >= every_s:
-            said = time.monotonic()
-            sys.stderr.write(f"{done} of {count} files\n")
-
-    return tick
 
 
 def _write(text: str) -> None:

@@ -5,20 +5,14 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 #: RELION's own folder for what it has cleaned up or deleted.
 TRASH = "Trash"
 
 
-def take(
-    project: Path,
-    paths: Iterable[str],
-    *,
-    delete: bool = False,
-    tick: Callable[[], object] = lambda: None,
-) -> None:
+def take(project: Path, paths: Iterable[str], *, delete: bool = False) -> None:
     """Take files of a project away.
 
     Parameters
@@ -29,8 +23,6 @@ def take(
         The files, relative to it.
     delete
         Remove them; otherwise they go to the same place below ``Trash``, over what is there.
-    tick
-        Called for each file.
 
     Raises
     ------
@@ -45,7 +37,6 @@ def take(
         else:
             _move(source, project / TRASH / name)
         folders.add(source.parent)
-        tick()
     _remove_empty(folders)
 
 

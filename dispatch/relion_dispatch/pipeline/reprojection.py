@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from relion_dispatch.errors import InputError
+from relion_dispatch.meter import counted
 from relion_dispatch.pipeline import mrc
 
 if TYPE_CHECKING:
@@ -200,7 +201,7 @@ def agreement(volume: Array, averages: Array, box_angst: float, diameter_angst: 
     how = Comparison.of(n, box_angst, diameter_angst)
     views = _as_real(how.spectra(_projections(_crop(volume, n, axes=(0, 1, 2)))))
     found = []
-    for average in _crop(averages, n, axes=(1, 2)):
+    for average in counted(_crop(averages, n, axes=(1, 2)), "comparing class averages"):
         turned = _as_real(how.shifted(how.spectra(_turns(average * how.mask))))
         found.append((views @ turned.T).max())
     return np.array(found, dtype=np.float64)
@@ -234,7 +235,8 @@ def project(volume: Array, turns: Array) -> Array:
     Array
         Shape (views, n, n).
     """
-    return np.array([_rotated(volume, turn).sum(axis=2) for turn in turns])
+    seen = counted(turns, "projecting the map", len(turns))
+    return np.array([_rotated(volume, turn).sum(axis=2) for turn in seen])
 
 
 def _projections(volume: Array) -> Array:

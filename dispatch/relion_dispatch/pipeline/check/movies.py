@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from relion_dispatch.meter import counted
 from relion_dispatch.pipeline.check import imagefiles
 from relion_dispatch.pipeline.check.findings import Finding, error, named, note, warning
 from relion_dispatch.pipeline.check.imagefiles import BadImageError, Image
@@ -69,10 +70,10 @@ def read_all(names: Sequence[str], project: Path, what: str) -> Images:
     """Read the headers of all files, of many TIFF or EER files a sample to the last frame."""
     headers: dict[str, Image] = {}
     broken: dict[str, str] = {}
-    for name in names:
+    for name in counted(names, f"reading headers of {what}"):
         _read_one(imagefiles.glance, name, project, headers, broken)
     chosen = _to_walk(headers)
-    for name in chosen:
+    for name in counted(chosen, f"counting frames of {what}"):
         _read_one(imagefiles.read, name, project, headers, broken)
     plain = sum(image.kind == "mrc" for image in headers.values())
     return Images(what=what, headers=headers, broken=broken, walked=len(chosen) + plain)
