@@ -11,6 +11,9 @@ from pathlib import Path
 
 from relion_dispatch.errors import DispatchError, InputError
 
+#: A program that was started and may still run.
+Process = subprocess.Popen[bytes]
+
 
 @dataclass(frozen=True, kw_only=True)
 class Completed:
@@ -113,25 +116,41 @@ def attached(
     argv: Sequence[str],
     *,
     env: Mapping[str, str] | None = None,
-    cwd: str | os.PathLike[str] | None = None,
+    log: Path | None = None,
+    apart: bool = True,
     pass_fds: Sequence[int] = (),
-) -> subprocess.Popen[bytes]:
-    """Start a program that writes where we write, out of reach of a Ctrl-C at our terminal.
+) -> Process:
+    """Start a program that is to end before we do.
 
     Parameters
     ----------
     argv
         Program and arguments.
-    env, cwd
-        Its whole environment and working directory; ours by default.
+    env
+        Its whole environment; ours by default.
+    log
+        Where its output goes; without it into ours.
+    apart
+        In a session of its own, out of reach of a Ctrl-C at our terminal.
     pass_fds
         File descriptors of ours that it keeps open.
+
+    Raises
+    ------
+    InputError
+        When it cannot be started.
     """
-    return subprocess.Popen(
-        list(argv),
-        stdin=subprocess.DEVNULL,
-        env=None if env is None else dict(env),
-        cwd=cwd,
-        start_new_session=True,
-        pass_fds=pass_fds,
-    )
+    with contextlib.ExitStack() as stack:
+        output = None if log is None else stack.enter_context(open(log, "wb"))
+        try:
+            return subprocess.Popen(
+                list(argv),
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                env=None if env is None else dict(env),
+                start_new_session=apart,
+                pass_fds=pass_fds,
+            )
+        except OSError as error:
+            raise InputError(f"'{argv[0]}' cannot be started: {error.strerror}") from None

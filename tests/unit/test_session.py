@@ -74,7 +74,7 @@ def test_a_folder_that_is_no_project_is_told(
     assert "no Snakefile" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("text", ["", "start: particles\nparticles: p.star\n"])
+@pytest.mark.parametrize("text", ["", "start: particles\nparticles: p.star\ncorrected_micrographs: m.star\n"])
 def test_new_movies_need_jobs_of_their_own(
     text: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -7,6 +7,7 @@ Each function is one job: paths in, the job's shell lines out. RELION's side of 
 from __future__ import annotations
 
 import shlex
+import sys
 from dataclasses import replace
 from pathlib import PurePosixPath
 
@@ -85,7 +86,7 @@ def motion_correction(settings: Settings, version: Version, *, movies: str, out:
     """Correct motion with RELION's own program or MotionCor2; ``corrected_micrographs.star``."""
     motion, gain = settings.motion_correction, settings.gain
     own = motion.program == "own"
-    return (
+    lines = (
         relion(
             "relion_run_motioncorr",
             out,
@@ -110,6 +111,34 @@ def motion_correction(settings: Settings, version: Version, *, movies: str, out:
             extra=motion.extra_arguments,
         ),
     )
+    if own or not motion.serial:
+        return lines
+    joining = joined_motion_correction(settings, version, movies=movies, out=out)
+    return (
+        *_turned_gain(settings, movies=movies, out=out),
+        *(f"{_python('sharding.motioncor2')} {line} --serial" for line in lines),
+        *joining,
+    )
+
+
+def _turned_gain(settings: Settings, *, movies: str, out: str) -> Commands:
+    """Have the gain reference turned before several processes need it."""
+    gain = settings.gain
+    if gain.file is None or not (gain.rotation or gain.flip):
+        return ()
+    words = (
+        option("--i", movies),
+        option("--o", out),
+        option("--file", gain.file),
+        option("--rotation", gain.rotation),
+        option("--flip", gain.flip),
+    )
+    return (" ".join(filter(None, (_python("sharding.gain"), *words))),)
+
+
+def _python(module: str) -> str:
+    """Write the words that run a module of this package with this Python."""
+    return f"{shlex.quote(sys.executable)} -m relion_dispatch.{module}"
 
 
 def joined_motion_correction(

@@ -73,3 +73,14 @@ def _tables(lines: list[str]) -> Iterator[tuple[list[str], int, int]]:
         while number < len(lines) and lines[number].strip():
             number += 1
         yield labels, first, number
+
+
+def tables(text: str) -> dict[str, list[dict[str, str]]]:
+    """Read all tables of a small list as text, a row a mapping, by the name behind ``data_``."""
+    lines = text.splitlines()
+    found: dict[str, list[dict[str, str]]] = {}
+    for labels, first, last in _tables(lines):
+        heads = (line for line in reversed(lines[:first]) if line.startswith("data_"))
+        name = next(heads, "data_")[5:].strip()
+        found[name] = [dict(zip(labels, tokens(line), strict=False)) for line in lines[first:last]]
+    return found

@@ -224,7 +224,7 @@ class Session:
         took = f"{self._busy_s - began:.0f} s"
         _say(f"failed after {took}; tried again later" if code else f"done after {took}")
 
-    def _end(self, run: subprocess.Popen[bytes]) -> None:
+    def _end(self, run: processes.Process) -> None:
         """End a run as Ctrl-C does."""
         for number in _SIGNALS:
             signal.signal(number, signal.SIG_IGN)

@@ -174,7 +174,7 @@ def check_externals(settings: Settings, version: Version | None) -> Iterator[Fin
         return
     for external in externals(settings, version):
         yield from _external(external)
-        if external.name == "MotionCor2":
+        if external.name == "MotionCor2" and not settings.motion_correction.serial:
             yield from _devices(external)
     if shutil.which("gs") is None:
         yield warning(

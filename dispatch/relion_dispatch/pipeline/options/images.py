@@ -44,6 +44,7 @@ class MotionCorrection:
     power_spectra: bool
     power_spectra_dose: Positive
     executable: str | None
+    serial: bool
     other_args: str
     extra_arguments: str
 
