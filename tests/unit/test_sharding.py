@@ -284,7 +284,7 @@ def test_every_step_up_to_extraction_has_its_shards(project: Path, version: str)
         assert made == [pattern.format(shard=shard) for shard in ("0001", "0002")]
         joining = "\n".join(found.rules[step].values("params")["relion"](None, ()))
         assert "--only_do_unfinished" in joining
-        assert "begin" not in joining
+        assert "pipeline.begin" not in joining
     listed = version != "3.1"
     assert ("--skip_logfile" in "".join(joined(found, "motion_correction"))) == listed
     assert ("AutoPick/job004/.shards/0001/autopick.star" in lines["extraction_shard"]) == listed
@@ -343,7 +343,7 @@ def test_what_depends_on_all_micrographs_is_one_job(project: Path) -> None:
 def test_motioncor2_is_joined_without_a_gpu(project: Path) -> None:
     motion = {"motion_correction": {"program": "motioncor2", "executable": "MotionCor2"}}
     found, lines = shards_in(project, motion)
-    (line,) = joined(found, "motion_correction")
+    *_, line = joined(found, "motion_correction")
     assert "--use_motioncor2" in lines["motion_correction_shard"]
     assert "--use_own" in line
     assert "--grouping_for_ps" not in line
