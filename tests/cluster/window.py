@@ -22,11 +22,14 @@ from relion_dispatch.fields import EXTRAS
 from tests.cluster.project import wait_until
 
 #: Rows of the list of job types, from 0; numbers of RELION's types; names of the hidden files.
-ROWS = {"Import": 0, "Class2D": 7}
+ROWS = {"Import": 0, "Class2D": 7, "PostProcess": 17}
 TYPES = {"Import": 0, "Class2D": 8}
 SETTINGS = {"Import": ".gui_importjob.star", "Class2D": ".gui_class2djob.star"}
 #: What the numbers in ``default_pipeline.star`` stand for.
 STATUS = {"0": "Running", "1": "Scheduled", "2": "Succeeded", "3": "Failed", "4": "Aborted"}
+
+#: Pixels by which the window is higher: it grows by a row for each field of ours after the fourth.
+_GROWN = 20 * max(0, len(EXTRAS) - 4)
 
 BOX = 32
 ANGPIX = 4.0
@@ -57,10 +60,17 @@ class Window:
         """Choose a job type in the list, press 'Run!', and return the new job's directory."""
         job = f"{job_type}/job{number:03d}/"
         self._click(60, 44 + 15 * ROWS[job_type])
-        # The window grows by a row for every field of ours beyond the fourth.
-        self._click(740, 346 + 20 * max(0, len(EXTRAS) - 4))
+        self._click(740, 346 + _GROWN)
         self.wait_for(job, *STATUS.values())
         return job
+
+    def select_finished(self, row: int) -> None:
+        """Click on a job in the list of finished ones, counted from 0, the newest."""
+        self._click(80, 445 + _GROWN + 15 * row)
+
+    def select_running(self, row: int) -> None:
+        """Click on a job in the list of running ones, counted from 0."""
+        self._click(340, 445 + _GROWN + 15 * row)
 
     def wait_for(self, job: str, *status: str) -> None:
         """Wait until the window has noted that a job is in one of the given states."""
@@ -71,6 +81,10 @@ class Window:
             error.add_note(f"{job} is '{self.status(job)}', not {status}: {picture}")
             error.add_note(self.log.read_text())
             raise
+
+    def wait_for_refresh(self) -> None:
+        """Wait until the window has read the job list anew: it removes the file that asks for it."""
+        wait_until(lambda: not (self.project / ".pipeline_has_changed").exists())
 
     def status(self, job: str) -> str:
         """Return what the window thinks of a job; empty for a job that it does not know."""
