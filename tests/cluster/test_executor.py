@@ -8,6 +8,8 @@ import signal
 import stat
 import subprocess
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -38,6 +40,19 @@ rule one:
 def write(project: Project, snakefile: str) -> None:
     (project.path / "Snakefile").write_text(snakefile)
     (project.path / "traces").mkdir(exist_ok=True)
+
+
+@contextmanager
+def own_sbatch(project: Project, text: str) -> Iterator[None]:
+    """Put an ``sbatch`` of the test's own before Slurm's."""
+    programs = project.path / "bin"
+    programs.mkdir()
+    (programs / "sbatch").write_text(f"#!/bin/bash\n{text}\n")
+    (programs / "sbatch").chmod(0o755)
+    path = os.environ["PATH"]
+    project.environment["PATH"] = f"{programs}:{path}"
+    yield
+    project.environment["PATH"] = path
 
 
 def traces(project: Project) -> dict[str, int]:
@@ -225,33 +240,99 @@ def test_no_cancel_leaves_jobs_to_the_next_head(project: Project) -> None:
     assert traces(project) == {"0": 1, "1": 1, "2": 1}
 
 
-def test_killed_heads_lose_nothing_and_run_nothing_twice(project: Project) -> None:
+@pytest.mark.parametrize("jobs_at_once", ["8", "24"])
+def test_killed_heads_lose_nothing_and_run_nothing_twice(
+    project: Project, jobs_at_once: str
+) -> None:
+    """With few jobs at once they are submitted alone, with many in an array."""
     write(project, TRACES)
     dice = random.Random(7)
     for _ in range(4):
-        project.run_and_kill("--config", "n_jobs=24", "--jobs", "8", after_s=dice.uniform(0, 1))
-    done = project.run("--config", "n_jobs=24", "--jobs", "8")
+        project.run_and_kill(
+            "--config", "n_jobs=24", "--jobs", jobs_at_once, after_s=dice.uniform(0, 1)
+        )
+    done = project.run("--config", "n_jobs=24", "--jobs", jobs_at_once)
     assert done.returncode == 0, done.output
     assert traces(project) == {str(number): 1 for number in range(24)}
     assert len(list(project.path.glob("out/*"))) == 24
 
 
+@pytest.mark.parametrize("n_jobs", [2, 12])
 @pytest.mark.parametrize("taken", [True, False])
-def test_a_head_killed_between_submission_and_note(project: Project, taken: bool) -> None:
-    programs = project.path / "bin"
-    programs.mkdir()
-    program = programs / "sbatch"
+def test_a_head_killed_between_submission_and_note(
+    project: Project, taken: bool, n_jobs: int
+) -> None:
+    """Two jobs are submitted alone, twelve in an array."""
     before, after = ('/usr/bin/sbatch "$@"', "") if taken else ("", "exit 1")
-    program.write_text(f"#!/bin/bash\n{before}\nkill -9 $PPID\n{after}\n")
-    program.chmod(0o755)
     write(project, TRACES)
-    path = os.environ["PATH"]
-    project.environment["PATH"] = f"{programs}:{path}"
-    assert project.run("--config", "n_jobs=2").returncode == -signal.SIGKILL
-    project.environment["PATH"] = path
-    done = project.run("--config", "n_jobs=2")
+    wanted = {str(number): 1 for number in range(n_jobs)}
+    with own_sbatch(project, f"{before}\nkill -9 $PPID\n{after}"):
+        killed = project.run("--config", f"n_jobs={n_jobs}")
+    assert killed.returncode == -signal.SIGKILL
+    done = project.run("--config", f"n_jobs={n_jobs}")
     assert done.returncode == 0, done.output
-    assert traces(project) == {"0": 1, "1": 1}
+    assert traces(project) == wanted
+
+
+def test_an_array_that_is_refused_goes_job_by_job(project: Project) -> None:
+    write(project, TRACES)
+    refuse = """for last; do :; done
+if grep -q '^#SBATCH --array' "$last"; then
+  echo "sbatch: error: Invalid job array specification" >&2; exit 1
+fi
+exec /usr/bin/sbatch "$@"
+"""
+    with own_sbatch(project, refuse):
+        done = project.run("--config", "n_jobs=12")
+    assert done.returncode == 0, done.output
+    assert "submitting 12 jobs one by one: 'sbatch' (exit code 1) says:" in done.output
+    assert traces(project) == {str(number): 1 for number in range(12)}
+
+
+def test_like_jobs_are_tasks_of_an_array_each_with_its_own_files(project: Project) -> None:
+    write(
+        project,
+        """
+rule all:
+    input: expand("out/{i}", i=range(12)), "other"
+rule one:
+    output: "out/{i}"
+    shell: "echo ${{SLURM_ARRAY_JOB_ID:-none}} > {output}; [ {wildcards.i} != 7 ] || exit 3"
+rule other:
+    output: "other"
+    resources: mem_mb=123
+    shell: "echo ${{SLURM_ARRAY_JOB_ID:-none}} > {output}"
+""",
+    )
+    project.without_healing()
+    done = project.run("--keep-going")
+    assert done.returncode != 0
+    arrays = {path.name: path.read_text() for path in project.path.glob("out/*")}
+    assert arrays.keys() == {str(number) for number in range(12)} - {"7"}
+    (job_id,) = {text.strip() for text in arrays.values()}
+    assert project.read("other") == "none\n"
+    assert f"job {job_id}_8 (one.j" in done.output
+    assert "ended as failed (FAILED, NonZeroExitCode), exit code 3, on comp00" in done.output
+    folders = list(project.path.glob(".relion_dispatch/jobs/one-*"))
+    assert len(folders) == 12
+    for folder in folders:
+        assert "relion-dispatch: exit code" in (folder / "run.out").read_text()
+    (script,) = project.path.glob(".relion_dispatch/jobs/one-7-*/*.run")
+    done_by_hand = subprocess.run(["bash", script], cwd=project.path, check=False, timeout=60)
+    assert done_by_hand.returncode == 3
+
+
+def test_no_more_jobs_are_queued_than_allowed(project: Project) -> None:
+    write(project, TRACES.replace("sleep 0.$((RANDOM % 6))", "until [ -e go ]; do sleep 0.1; done"))
+    head = project.start(
+        *("--config", "n_jobs=5", "--relion-dispatch-queued-jobs", "2"),
+    )
+    wait_until(lambda: len(queue("running")) == 2)
+    time.sleep(1)
+    assert len(queue()) == 2
+    (project.path / "go").touch()
+    assert head.end().returncode == 0
+    assert traces(project) == {str(number): 1 for number in range(5)}
 
 
 def test_a_job_that_is_out_of_date_is_ended_first(project: Project) -> None:
