@@ -202,7 +202,8 @@ def test_results_are_published_and_the_bench_is_cleared(project: Path) -> None:
     assert publish.main(words) == 0
     assert sorted(os.listdir(project / OUT)) == [".shards", "Movies", "gain.mrc"]
     assert (project / OUT / "Movies/a.mrc").read_text() == "Movies/a.mrc"
-    assert sorted(os.listdir(SHARD)) == ["corrected_micrographs.star", "run.out"]
+    left = ["attempts.jsonl", "corrected_micrographs.star", "run.out"]
+    assert sorted(os.listdir(SHARD)) == left
     assert (project / "Movies/a.mrcs").exists()
 
 
@@ -288,6 +289,20 @@ def test_every_step_up_to_extraction_has_its_shards(project: Path, version: str)
     listed = version != "3.1"
     assert ("--skip_logfile" in "".join(joined(found, "motion_correction"))) == listed
     assert ("AutoPick/job004/.shards/0001/autopick.star" in lines["extraction_shard"]) == listed
+
+
+@pytest.mark.slow
+def test_a_shard_starts_over_and_everything_else_goes_on(project: Path) -> None:
+    found, _ = shards_in(project, {"start": "movies"})
+
+    class Wildcards:
+        shard = "0001"
+
+    body = found.rules["motion_correction_shard"].values("params")["job"](Wildcards, ())
+    assert "continue.star ]" not in body
+    assert "project.enter" not in body
+    import_ = found.rules["class2d"].values("params")["job"](None, ())
+    assert "pipeline.begin" in import_
 
 
 def joined(found: Any, step: str) -> list[str]:

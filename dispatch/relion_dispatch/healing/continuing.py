@@ -124,6 +124,11 @@ def begin_command(commands: Sequence[str], job_dir: str, *, clean: bool) -> str:
     return join([sys.executable, "-m", BEGIN, *words, *(["--input", *files] if files else [])])
 
 
+def starts_over(commands: Iterable[str]) -> bool:
+    """Whether one of these commands makes the job's directory anew, whatever there was."""
+    return any(" -m relion_dispatch.sharding.begin " in line for line in commands)
+
+
 def begins(commands: Iterable[str]) -> bool:
     """Whether one of these commands makes ready already."""
     return any(f" -m {BEGIN} " in line for line in commands)

@@ -35,7 +35,7 @@ def going_on(plan: Plan, commands: Sequence[str], profile: Profile) -> GoingOn |
     GoingOn or None
         None for a job that always starts over, and where the profile does not heal.
     """
-    if not profile.healing.enabled:
+    if not profile.healing.enabled or continuing.starts_over(commands):
         return None
     other = continuing.continued(plan.main, plan.job_dir)
     if other is None:

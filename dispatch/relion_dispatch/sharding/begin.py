@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from relion_dispatch.errors import InputError
+from relion_dispatch.pipeline import begin
 from relion_dispatch.sharding import bench, register, rows
 
 
@@ -19,6 +20,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         if not any(rows.names(text, path) for path, text in lists.items()):
             raise InputError(f"{args.bench}: there is nothing in this shard to be done")
         bench.lay(args.bench, args.out, lists)
+        begin.main([str(args.bench)])
     except (InputError, OSError) as error:
         sys.stderr.write(f"error: {args.bench}: {error}\n")
         return 1
