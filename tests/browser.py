@@ -154,6 +154,7 @@ def browser() -> Iterator[Page]:
                 *("/bin/bash", "-c", shell, "browser", str(to_browser), str(from_browser)),
                 *(PROGRAM, *OPTIONS, f"--user-data-dir={profile}", "about:blank"),
             ],
+            env={**os.environ, "TMPDIR": profile},
             pass_fds=(to_browser, from_browser),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,

@@ -287,12 +287,13 @@ def test_attempts_are_told_with_their_reasons(tmp_path: Path) -> None:
     attempts.note(folder, 1, attempts.DECIDED, decision="Takes 1.5 times the memory.")
     attempts.note(folder, 2, attempts.SUBMITTED, asked={**asked, "mem_mb": 12288})
     attempts.note(folder, 2, attempts.STARTED)
-    attempts.note(folder, 2, attempts.ENDED, state="succeeded", used={"mem_mb": 9216})
+    used = {"mem_mb": 9216, "cpu_s": 80, "elapsed_s": 20}
+    attempts.note(folder, 2, attempts.ENDED, state="succeeded", used=used)
     refresh(tmp_path)
     text = words(section(page(project), "resources"))
     assert "tried again 1" in text
     assert "oom-kill Takes 1.5 times the memory." in text
-    assert "2 4 1 12.0 GB 9.0 GB 1 h 00 min" in text
+    assert "1 h 00 min 2 4 50% 1 9.0 GB 12.0 GB" in text
 
 
 @pytest.mark.parametrize("version", ["3.1.3", "4.0.1", "5.0.0"])

@@ -13,54 +13,76 @@ from pathlib import Path
 from typing import Any
 
 from relion_dispatch.command import Command
-from relion_dispatch.errors import InputError
+from relion_dispatch.errors import DispatchError, InputError
 from relion_dispatch.healing import attempts
 from relion_dispatch.healing.attempts import Attempt
-from relion_dispatch.pipeline.layout import MAX_ROUNDS, MAX_STARTS, ROUND_STEPS, STEPS, Layout
-from relion_dispatch.submit import MARKERS
+from relion_dispatch.status import desk_for
+from relion_dispatch.status import model as status
+from relion_dispatch.status.collect import overview
+from relion_dispatch.status.model import State
+from relion_dispatch.status.scheduler import Desk
 
 METADATA = ".snakemake/metadata"
-_STATES = dict(zip(MARKERS, ("succeeded", "failed", "aborted"), strict=True))
 #: The command after which a job's own commands follow, now and in earlier versions.
-_BEGIN = re.compile(r"relion_dispatch\.pipeline\.begin |^find .* -delete$")
-_TOOK = re.compile(r"relion-dispatch: exit code (\d+) after (\d+) s")
+_BEGIN = re.compile(r"relion_dispatch\.\w+\.begin |^find .* -delete$")
 _RANKS = re.compile(r"(?:-n|-np|--ntasks)[= ](\d+)")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Job:
-    """A job of the pipeline.
+    """A job of the project that has begun.
 
     Attributes
     ----------
-    step, directory
-        What it is, and where, without a slash at the end.
-    state
-        ``succeeded``, ``failed``, ``aborted`` or ``not ended``.
-    began, ended
-        In seconds since the epoch; None where nobody knows.
-    elapsed_s
-        How long it ran, all attempts together; None where nobody knows.
+    now
+        What it is doing, and what it asked for and took, as ``relion-dispatch status`` shows it.
     commands
         Its command lines as they were run.
     attempts
         Its attempts, as far as they were noted.
+    began, ended
+        In seconds since the epoch; None where nobody knows.
     """
 
-    step: str
-    directory: str
-    state: str
-    began: float | None
-    ended: float | None
-    elapsed_s: float | None
+    now: status.Job
     commands: tuple[str, ...]
     attempts: tuple[Attempt, ...]
+    began: float | None
+    ended: float | None
+
+    @property
+    def step(self) -> str:
+        """Its rule, or the alias or directory of a job from RELION's window."""
+        return self.now.step or self.now.alias or self.now.folder
+
+    @property
+    def directory(self) -> str:
+        """Where it is, without a slash at the end."""
+        return self.now.folder
+
+    @property
+    def state(self) -> State:
+        """What it is doing, or how it ended."""
+        return self.now.state
+
+    @cached_property
+    def elapsed_s(self) -> float | None:
+        """How long it ran, all attempts together; None where nobody knows."""
+        spans = [each.ended - each.started for each in self.attempts if each.started and each.ended]
+        if len(spans) > 1:
+            return sum(spans)
+        known = self.began is not None and self.ended is not None
+        return self.ended - self.began if known else None  # type: ignore[operator] # both known
 
     @cached_property
     def asked(self) -> Mapping[str, Any]:
         """The size of its last attempt, by the names of `healing.attempts`."""
-        noted = self.attempts[-1].asked if self.attempts else {}
-        return noted or _size(self.commands)
+        return self.now.asked or _size(self.commands)
+
+    @property
+    def used(self) -> Mapping[str, Any]:
+        """What its last attempt took, by the same names."""
+        return self.now.used
 
     @property
     def cores(self) -> int:
@@ -73,56 +95,36 @@ class Job:
         return int(self.asked.get("gpus") or 0)
 
 
-def steps(layout: Layout) -> dict[str, str]:
-    """Return the step of each directory that the pipeline may use, without a slash at the end."""
-    found = {layout.dir(step): step for step in STEPS}
-    found |= {layout.start(start): f"initial_model_{start}" for start in range(1, MAX_STARTS + 1)}
-    for round_ in range(1, MAX_ROUNDS + 1):
-        found |= {layout.dir(step, round=round_): f"{step}_{round_}" for step in ROUND_STEPS}
-    return {directory.rstrip("/"): step for directory, step in found.items()}
+def read(root: Path) -> list[Job]:
+    """Return the jobs that have begun, in the order in which they did.
 
-
-def read(root: Path, layout: Layout) -> list[Job]:
-    """Return the jobs that have begun, in the order in which they did."""
-    known, records = steps(layout), _records(root)
-    found = [
-        _job(root, directory, step, records.get(directory, {}))
-        for directory, step in known.items()
-        if (root / directory / "run.out").exists()
-    ]
+    A scheduler that gives no answer hinders nothing: what it alone knows is missing.
+    """
+    records = _records(root)
+    begun = (job for job in _overview(root).jobs if job.state is not State.WAITING)
+    found = [_job(root, job, records.get(job.folder, {})) for job in begun]
     return sorted(found, key=lambda job: (job.began or 0, job.directory[-3:]))
 
 
-def _job(root: Path, directory: str, step: str, record: Mapping[str, Any]) -> Job:
-    folder = root / directory
-    noted = attempts.read(folder)
-    began, ended = record.get("starttime"), record.get("endtime")
-    spans = [each.ended - each.started for each in noted if each.started and each.ended]
-    if noted and noted[0].started:
-        began, ended = noted[0].started, noted[-1].ended or ended
-    elapsed = sum(spans) if spans else _elapsed(folder, began, ended)
-    state = next((word for name, word in _STATES.items() if (folder / name).exists()), "not ended")
+def _overview(root: Path) -> status.Overview:
+    try:
+        return overview(root, desk_for("", root))
+    except DispatchError:
+        return overview(root, Desk(None))
+
+
+def _job(root: Path, now: status.Job, record: Mapping[str, Any]) -> Job:
+    noted = attempts.read(root / now.folder)
+    # Snakemake's own record counts parts of a second, which the files' times do not.
+    exact = record.get("starttime") and record.get("endtime") and len(noted) < 2
+    began, ended = (record["starttime"], record["endtime"]) if exact else (now.started, now.ended)
     return Job(
-        step=step,
-        directory=directory,
-        state=state,
-        began=began,
-        ended=ended,
-        elapsed_s=elapsed,
+        now=now,
         commands=_commands(str(record.get("shellcmd") or "")),
         attempts=noted,
+        began=began,
+        ended=ended,
     )
-
-
-def _elapsed(folder: Path, began: float | None, ended: float | None) -> float | None:
-    if began is not None and ended is not None:
-        return ended - began
-    try:
-        tail = (folder / "run.out").read_bytes()[-400:].decode("utf-8", errors="replace")
-    except OSError:
-        return None
-    said = _TOOK.findall(tail)
-    return float(said[-1][1]) if said else None
 
 
 def _records(root: Path) -> dict[str, dict[str, Any]]:

@@ -12,9 +12,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from relion_dispatch import __version__
-from relion_dispatch.report import jobs
 from relion_dispatch.report.content import Block, Figure, Findings, Picture, Pictures, Stage, Stages
 from relion_dispatch.report.source import Source
+from relion_dispatch.report.tools import angst
+from relion_dispatch.status.model import Job, State
 
 if TYPE_CHECKING:
     from relion_dispatch.report.refresh import Section
@@ -116,15 +117,26 @@ def head(source: Source, sections: Sequence[Section]) -> Head:
 
 def progress(source: Source, sections: Sequence[Section]) -> tuple[str, str]:
     """Say whether all is done, something failed, or what is still missing."""
-    found = jobs.read(source.root, source.paths.layout)
-    failed = [job for job in found if job.state in ("failed", "aborted")]
+    failed = [job for job in source.jobs if job.state in (State.FAILED, State.ABORTED)]
     if failed:
         names = ", ".join(f"{job.step} ({job.directory})" for job in failed)
         return "failed", f"Did not succeed: {names}. The reason is at the end of run.err there."
     if all(source.has(name) for name in source.paths.targets):
         return "finished", "Everything that the configuration asks for is there."
+    running = [_running(job.now) for job in source.jobs if job.state is State.RUNNING]
     waiting = [section.title for section in sections if section.state == "waiting"]
-    return "in progress", f"Not there yet: {', '.join(waiting)}." if waiting else ""
+    words = [f"Running: {'; '.join(running)}."] if running else []
+    words += [f"Not there yet: {', '.join(waiting)}."] if waiting else []
+    return "in progress", " ".join(words)
+
+
+def _running(job: Job) -> str:
+    """Say how far a running job is."""
+    words = job.step or job.folder
+    if job.iteration is not None:
+        words += f", iteration {job.iteration}"
+        words += f" of {job.iterations}" if job.iterations else ""
+    return f"{words}, {angst(job.resolution)}" if job.resolution else words
 
 
 def _stages(sections: Sequence[Section]) -> list[Stage]:

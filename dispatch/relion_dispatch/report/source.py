@@ -14,6 +14,7 @@ from relion_dispatch.pipeline import settings, versions
 from relion_dispatch.pipeline.layout import Layout
 from relion_dispatch.pipeline.options import Settings
 from relion_dispatch.pipeline.paths import Paths
+from relion_dispatch.report import jobs
 from relion_dispatch.report.content import Block
 from relion_dispatch.report.star import MissingFileError
 
@@ -80,6 +81,11 @@ class Source:
         """Numbers of the refinements: 0, and those of the rounds."""
         enabled = self.settings.refine3d.enabled
         return (0, *self.paths.rounds) if enabled else ()
+
+    @cached_property
+    def jobs(self) -> Sequence[jobs.Job]:
+        """The jobs that have begun, in their order."""
+        return jobs.read(self.root)
 
     def verdict(self, name: str) -> Mapping[str, Any]:
         """Read a verdict; empty where there is none."""

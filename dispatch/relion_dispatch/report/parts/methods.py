@@ -8,7 +8,7 @@ from relion_dispatch import __version__
 from relion_dispatch.errors import InputError
 from relion_dispatch.pipeline.initialmodel import runs_in_c1
 from relion_dispatch.pipeline.preprocessing import uses_power_spectra
-from relion_dispatch.report import jobs, star, tools
+from relion_dispatch.report import star, tools
 from relion_dispatch.report.citations import References
 from relion_dispatch.report.content import Block, Text
 from relion_dispatch.report.parts import summary
@@ -40,8 +40,7 @@ def paragraph(source: Source, cited: References) -> str:
 def _programs(source: Source, cited: References) -> Iterator[str]:
     version = source.paths.version
     keys = ("relion", "relion4") if version.vdam else ("relion", "relion3")
-    found = jobs.read(source.root, source.paths.layout)
-    gpus = any(job.gpus or any(" --gpu" in line for line in job.commands) for job in found)
+    gpus = any(job.gpus or any(" --gpu" in line for line in job.commands) for job in source.jobs)
     engine = source.versions.get("relion-dispatch", __version__)
     snakemake = f"Snakemake {source.versions.get('snakemake', '')}".strip()
     text = f"All processing was done in RELION {version} {cited.cite(*keys)}"

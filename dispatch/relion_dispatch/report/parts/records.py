@@ -7,7 +7,7 @@ from dataclasses import asdict
 from typing import Any
 
 from relion_dispatch.pipeline import settings
-from relion_dispatch.report import jobs, tools
+from relion_dispatch.report import tools
 from relion_dispatch.report.content import Block, Listing, Table
 from relion_dispatch.report.source import Part, Source
 from relion_dispatch.resources import workflow_dir
@@ -57,7 +57,7 @@ def build(source: Source) -> Iterator[Block]:
             rows=tuple((name, str(version)) for name, version in source.versions.items()),
             folded=True,
         )
-    found = [job for job in jobs.read(source.root, source.paths.layout) if job.commands]
+    found = [job for job in source.jobs if job.commands]
     if found:
         text = "\n\n".join("\n".join((f"# {job.step}", *job.commands)) for job in found)
         yield Listing(title=f"The commands of {tools.many(len(found), 'job')}", text=text)

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 
-from relion_dispatch.report import jobs, svg, tools
+from relion_dispatch.report import svg, tools
 from relion_dispatch.report.axes import axis
 from relion_dispatch.report.content import Block, Facts, Figure, Table, Text
 from relion_dispatch.report.jobs import Job
 from relion_dispatch.report.source import Part, Source
+from relion_dispatch.status.model import State
 
 #: Rows of the figure of times, at most: the longest jobs.
 MOST_ROWS = 40
@@ -18,7 +19,7 @@ ROW, LEFT, WIDTH = 17.0, 128.0, 380.0
 
 def build(source: Source) -> Iterator[Block]:
     """Make the part."""
-    found = jobs.read(source.root, source.paths.layout)
+    found = source.jobs
     if not found:
         yield Text(text="No job has begun yet.", kind="missing")
         return
@@ -74,7 +75,7 @@ def timeline(found: Sequence[Job]) -> Figure | None:
         left, right = (LEFT + along.fraction(end) * (WIDTH - LEFT - 14) for end in ends)
         top = 6 + row * ROW
         body.append(svg.text(LEFT - 6, top + 11, job.step, "tick", "end"))
-        kind = "s1" if job.state == "succeeded" else "s2"
+        kind = "s1" if job.state is State.FINISHED else "s2"
         tip = f"{job.step}: {tools.duration(job.elapsed_s)}, {tools.many(job.cores, 'core')}"
         body.append(
             svg.box(left, top, max(1.5, right - left), ROW - 5, kind=f"bar {kind}", tip=tip)
@@ -94,31 +95,38 @@ def _unit(span_s: float) -> tuple[str, float]:
 
 def table(found: Sequence[Job]) -> Table:
     """List the jobs with what they asked for and what they took."""
-    head = ("step", "directory", "state", "time", "ranks", "threads", "GPUs")
-    rows = []
-    for job in found:
-        used = job.attempts[-1].used if job.attempts else {}
-        rows.append(
-            (
-                job.step,
-                job.directory,
-                job.state,
-                tools.duration(job.elapsed_s),
-                tools.shown(job.asked.get("ntasks")),
-                tools.shown(job.asked.get("cpus_per_task")),
-                tools.shown(job.asked.get("gpus")),
-                _gigabytes(job.asked.get("mem_mb")),
-                _gigabytes(used.get("mem_mb")),
-                _minutes(job.asked.get("runtime_min")),
-            )
-        )
+    head = ("step", "directory", "state", "time", "of", "ranks", "threads", "CPU used", "GPUs")
     return Table(
         title="Asked for and used",
-        head=(*head, "memory asked", "memory used", "time asked"),
-        rows=tuple(rows),
-        right=(3, 4, 5, 6, 7, 8, 9),
-        caption="A dash: nobody has noted it. Memory used is what the scheduler has measured.",
+        head=(*head, "memory used", "of"),
+        rows=tuple(map(_row, found)),
+        right=tuple(range(3, 11)),
+        caption="A dash: nobody has noted it. The scheduler measures what was used.",
     )
+
+
+def _row(job: Job) -> tuple[str, ...]:
+    return (
+        job.step,
+        job.directory,
+        job.state.value,
+        tools.duration(job.elapsed_s),
+        _minutes(job.asked.get("runtime_min")),
+        tools.shown(job.asked.get("ntasks")),
+        tools.shown(job.asked.get("cpus_per_task")),
+        _share_of_cpus(job),
+        tools.shown(job.asked.get("gpus")),
+        _gigabytes(job.used.get("mem_mb")),
+        _gigabytes(job.asked.get("mem_mb")),
+    )
+
+
+def _share_of_cpus(job: Job) -> str:
+    """Say how busy a job's cores were."""
+    used, elapsed_s = job.used.get("cpu_s"), job.used.get("elapsed_s") or job.elapsed_s
+    if not isinstance(used, int | float) or not elapsed_s:
+        return "–"
+    return f"{used / elapsed_s / job.cores:.0%}"
 
 
 def _gigabytes(mem_mb: object) -> str:
