@@ -41,6 +41,8 @@ class Need:
         Workers on one GPU that the job type prefers.
     gpu_mem_mb
         Memory of a GPU in MiB, where the job type knows better than the partition.
+    gpu_current_size
+        Side of the transforms in pixels that GPUs have to hold; None for the whole box.
     partition, runtime_min
         Where and for how long.
     concurrent
@@ -72,6 +74,7 @@ class Need:
     mem_mb_per_rank: int = 1000
     workers_per_gpu: int | None = None
     gpu_mem_mb: int | None = None
+    gpu_current_size: int | None = None
     partition: str | None = None
     runtime_min: int | None = None
     concurrent: int = 1
@@ -174,7 +177,7 @@ class Room:
 
     def gpu_mem_mb(self, need: Need, threads: int) -> int | None:
         """Device memory in MiB of one rank; None where the box is unknown."""
-        return gpu_mem_mb(self.gpu_model, need.problem, threads)
+        return gpu_mem_mb(self.gpu_model, need.problem, threads, need.gpu_current_size)
 
     def ranks_by_memory(self, need: Need, threads: int) -> int:
         """Ranks that the node's memory holds."""

@@ -18,15 +18,16 @@ estimate only where all are.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
-from relion_dispatch import advice
+from relion_dispatch import advice, partition_choice
 from relion_dispatch.cluster import Cluster, Partition
 from relion_dispatch.cpu_layouts import cpu_layout
 from relion_dispatch.errors import DoesNotFitError
 from relion_dispatch.gpu_layouts import gpu_layout
 from relion_dispatch.image_copies import preread, scratch, without_preread
+from relion_dispatch.memory import gpu_mem_mb
 from relion_dispatch.needs import (
     Need,
     Room,
@@ -93,7 +94,7 @@ def outlook(need: Need, cluster: Cluster) -> Outlook:
         return Outlook(size=None, fits_memory=False, fits_time=False, warnings=(str(error),))
     partition = cluster.partitions[found.partition]
     lacking = _lacking(need, cluster, found, partition)
-    slow = _too_long(found, partition)
+    slow = partition_choice.too_long(found, partition)
     return Outlook(
         size=found,
         fits_memory=not lacking,
@@ -112,24 +113,12 @@ def _lacking(need: Need, cluster: Cluster, found: Size, partition: Partition) ->
     return f"It may need {needed} MB of memory on a node, and gets {given} MB."
 
 
-def _too_long(found: Size, partition: Partition) -> str:
-    """Say that a job may not end within the longest time limit."""
-    if not _slow(found, partition):
-        return ""
-    return (
-        f"It may take about {found.estimate_min} minutes, more than any partition allows"
-        f" ({found.partition}: {partition.max_runtime_min}): it will have to be continued."
-    )
-
-
-def _slow(found: Size, partition: Partition) -> bool:
-    most = partition.max_runtime_min
-    return found.estimate_min is not None and most is not None and found.estimate_min > most
-
-
 def _chosen(need: Need, cluster: Cluster) -> Size:
     need, notes = _without_gpus(need, cluster)
     fits, refusals = _fits(need, cluster)
+    if not fits:
+        fits, note = _below_nyquist(need, cluster)
+        notes = (*notes, *note)
     if not fits and cluster.local and need.gpu != "none" and not need.needs_gpu and not need.ngpu:
         reason = "; ".join(refusals.values())
         found = _chosen(replace(need, gpu="none", ngpu=None), cluster)
@@ -139,9 +128,8 @@ def _chosen(need: Need, cluster: Cluster) -> Size:
         raise DoesNotFitError(
             advice.message(need, refusals, model, lambda other: _would_fit(other, cluster))
         )
-    best = min(fits, key=lambda each: _price(each, cluster.partitions[each.partition]))
-    others = [each for each in fits if each is not best]
-    return replace(best, notes=(*notes, *best.notes, *_why_not(best, others, refusals, cluster)))
+    best, why = partition_choice.cheapest(fits, refusals, cluster.partitions)
+    return replace(best, notes=(*notes, *best.notes, *why))
 
 
 def _fits(need: Need, cluster: Cluster) -> tuple[list[Size], dict[str, str]]:
@@ -154,6 +142,33 @@ def _fits(need: Need, cluster: Cluster) -> tuple[list[Size], dict[str, str]]:
         except Unfit as reason:
             refusals[name] = str(reason)
     return fits, refusals
+
+
+def _below_nyquist(need: Need, cluster: Cluster) -> tuple[list[Size], tuple[str, ...]]:
+    """Fit a classification whose references are too large at a resolution it will hardly reach.
+
+    ("During classifications, resolution is typically lower", src/error.h.) One worker has a GPU
+    for itself then; refinements of halves do reach full resolution.
+    """
+    box = need.problem.box
+    model = cluster.gpu_memory_model
+    if need.gpu not in ("shared", "one_process") or need.problem.halves or box is None:
+        return [], ()
+    if model != "relion" or need.problem.current_size is not None:
+        return [], ()
+    alone = replace(need, workers_per_gpu=1, wished=need.wished | {"workers_per_gpu"})
+    for percent in (90, 80, 70, 60, 50):
+        tried = replace(alone, gpu_current_size=box * percent // 100)
+        if fits := _fits(tried, cluster)[0]:
+            needed = gpu_mem_mb(model, need.problem, need.nthread or 1)
+            return fits, (
+                (
+                    f"At full resolution a worker would need {needed} MB of GPU memory, more than"
+                    f" there is: this suffices up to {percent} % of it, and classifications rarely get"
+                    " there."
+                ),
+            )
+    return [], ()
 
 
 def _would_fit(need: Need, cluster: Cluster) -> bool:
@@ -258,39 +273,3 @@ def _memory_notes(need: Need, room: Room, found: Size, mem_mb: int) -> Iterator[
         yield f"Memory of a node: {mem_mb} MB, for {text}{f', {reason}' if reason else ''}."
     if mem_mb > room.mem_mb:
         yield f"This machine has only {room.mem_mb} MB to give: it may become slow, or not suffice."
-
-
-def _price(each: Size, partition: Partition) -> tuple[float, ...]:
-    """Those with time enough first, of these the cheapest, of equally cheap ones the fastest.
-
-    Where none has time enough, the one that gets furthest within its limit.
-    """
-    on_node = each.gpus_per_node * partition.gpu_speed or each.ntasks * each.cpus_per_task
-    late = 0.0
-    if _slow(each, partition):
-        late = (each.estimate_min or 0) / (partition.max_runtime_min or 1)
-    return late, partition.cost * each.nodes, -on_node * each.nodes
-
-
-def _why_not(
-    best: Size, others: Sequence[Size], refusals: Mapping[str, str], cluster: Cluster
-) -> Iterator[str]:
-    def cost(each: Size) -> str:
-        return f"cost {cluster.partitions[each.partition].cost * each.nodes:g}"
-
-    late = _too_long(best, cluster.partitions[best.partition])
-    if late:
-        yield late
-    elif others or refusals:
-        yield f"Partition {best.partition} is the cheapest that fits ({cost(best)})."
-    for each in others:
-        partition = cluster.partitions[each.partition]
-        if _slow(each, partition):
-            yield (
-                f"Partition {each.partition} is too short: about {each.estimate_min} minutes are"
-                f" needed, its limit is {partition.max_runtime_min}."
-            )
-        else:
-            yield f"Partition {each.partition} would fit as well ({cost(each)})."
-    for name, reason in refusals.items():
-        yield f"Partition {name} does not fit: {reason}."

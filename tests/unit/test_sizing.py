@@ -139,9 +139,24 @@ def test_as_many_workers_as_fit_up_to_the_profiles_most(
     fitting = 16_280 // per_rank
     if not fitting:
         with pytest.raises(DoesNotFitError, match=f"{per_rank} MB"):
-            size(need, cluster)
+            size(replace(need, problem=replace(problem, halves=True)), cluster)
         return
     assert size(need, cluster).ntasks == 1 + 2 * min(fitting, 4)
+
+
+def test_a_classification_may_stay_below_full_resolution() -> None:
+    cluster = replace(CLUSTER, partitions={"gpu": GPU})
+    benchmark = replace(REFINE, problem=Problem(box=360, classes=6))  # the M3 guide's, on P100
+    found = size(benchmark, cluster)
+    assert (found.ntasks, found.gpus_per_node) == (3, 2)
+    assert (found.gpu_mem_mb_per_rank or 0) <= 16_280
+    assert "At full resolution a worker would need 22626 MB of GPU memory" in found.notes[0]
+    assert "up to 80 %" in found.notes[0]
+    for refused in (replace(benchmark.problem, halves=True), replace(benchmark.problem, box=600)):
+        with pytest.raises(DoesNotFitError):
+            size(replace(benchmark, problem=refused), cluster)
+    with pytest.raises(DoesNotFitError):
+        size(benchmark, replace(cluster, gpu_memory_model="fmi"))
 
 
 def test_the_cheapest_partition_that_fits_is_taken() -> None:
