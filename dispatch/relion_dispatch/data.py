@@ -33,7 +33,8 @@ class DataFacts:
         2 for images (2D stacks of tilts among them), 3 for subtomograms.
     n_particles, n_micrographs, n_optics_groups, n_tomograms
         How many there are; movies count as micrographs, and so do the tilts of tilt series, all
-        of which are taken to be as long as the first.
+        of which are taken to be as long as the first. Micrographs of many particles are estimated
+        from those of the first.
     n_tilts
         Tilts in the first tilt series.
     n_frames

@@ -126,7 +126,7 @@ def _images(problem: Problem) -> float:
     (``exp_local_Fimgs_shifted`` and ``exp_Mweight``, src/ml_optimiser.cpp), and a few images. At
     the start all samples may count, later on few do.
     """
-    pixels = (problem.box or 0) ** 2
+    pixels = problem.image_pixels()
     weights = max(24 * problem.samples, 10 * problem.finest_samples)
     return 16 * pixels * problem.translations + weights + 160 * pixels
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from relion_dispatch.command import Command
 from relion_dispatch.data import DataFacts
 from relion_dispatch.datafiles import DataFiles, image_file
@@ -42,7 +44,10 @@ def command_facts(files: DataFiles, command: Command) -> DataFacts:
     for option in _INPUTS if _reads_images(command) else ():
         if value := command.value(option):
             facts = facts.over(_input_facts(files, value, command.program in _MOVIES))
-    facts = facts.over(_other_facts(files, command))
+    others = _other_facts(files, command)
+    if command.has("corr_mic") and others.n_micrographs:
+        facts = replace(facts, n_micrographs=others.n_micrographs)  # counted, not estimated
+    facts = facts.over(others)
     if facts.box is None and command.program == "relion_refine":
         facts = facts.over(DataFacts(box=facts.ref_box))
     return facts

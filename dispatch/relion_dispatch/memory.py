@@ -64,6 +64,8 @@ class Problem:
     n_frames, movie_shape, binning
         Frames of a movie, and its width and height in pixels, as they are read; by how much the
         micrograph is smaller.
+    image_dimensions, n_tilts
+        Of a particle's image: 3 of a subtomogram; a stack of as many tilts counts as one image.
     n_particles, n_micrographs, iterations
         How much there is to do.
     min_particles
@@ -93,6 +95,8 @@ class Problem:
     n_frames: int | None = None
     movie_shape: tuple[int, int] | None = None
     binning: float = 1
+    image_dimensions: int = 2
+    n_tilts: int = 1
     n_particles: int | None = None
     n_micrographs: int | None = None
     iterations: int | None = None
@@ -118,12 +122,17 @@ class Problem:
         width, height = self.movie_shape or (0, 0)
         return width * height
 
+    def image_pixels(self) -> int:
+        """Pixels of a particle's image, of all its tilts."""
+        box = self.box or 0
+        return box * box * box if self.image_dimensions == 3 else box * box * self.n_tilts
+
     @property
     def images_mb(self) -> int | None:
         """All particles' images in MiB, four bytes a pixel, as on a scratch disk; or None."""
         if self.box is None or self.n_particles is None:
             return None
-        return _up(4 * self.box**2 * self.n_particles / MIB)
+        return _up(4 * self.image_pixels() * self.n_particles / MIB)
 
 
 def gpu_bytes(

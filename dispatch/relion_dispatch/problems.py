@@ -38,7 +38,7 @@ def problem(command: Command, data: DataFacts, relion_job: Sequence[str] = ()) -
     dimensions = data.reference_dimensions or (2 if _flat(command, relion_job) else 3)
     automatic = command.has("auto_refine") or bool(data.auto_refine)
     classes = int(_float(command.value("K")) or data.n_bodies or data.n_classes or 1)
-    fine = search(command, dimensions, automatic=automatic)
+    fine = search(command, dimensions, automatic=automatic, volumes=data.image_dimensions == 3)
     first, finest = fine.samples(dimensions)
     frames, shape = _movie(command, data)
     return Problem(
@@ -57,6 +57,8 @@ def problem(command: Command, data: DataFacts, relion_job: Sequence[str] = ()) -
         n_frames=frames,
         movie_shape=shape,
         binning=_float(command.value("bin_factor")) or 1,
+        image_dimensions=data.image_dimensions or 2,
+        n_tilts=(data.n_tilts or 1) if data.n_tomograms else 1,
         n_particles=data.n_particles,
         n_micrographs=data.n_micrographs,
         iterations=int(_float(command.value("iter")) or 0) or None,

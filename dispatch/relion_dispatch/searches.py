@@ -53,7 +53,9 @@ class Search:
         return self.orientations * each, self.finest * each
 
 
-def search(command: Command, dimensions: int, *, automatic: bool = False) -> Search:
+def search(
+    command: Command, dimensions: int, *, automatic: bool = False, volumes: bool = False
+) -> Search:
     """Return what a command of ``relion_refine`` searches.
 
     Parameters
@@ -65,6 +67,8 @@ def search(command: Command, dimensions: int, *, automatic: bool = False) -> Sea
     automatic
         A refinement that makes its sampling finer as it goes: the finest search of all
         orientations counts.
+    volumes
+        Subtomograms, which are shifted in three dimensions.
     """
     if command.has("skip_align"):
         return Search()
@@ -74,7 +78,7 @@ def search(command: Command, dimensions: int, *, automatic: bool = False) -> Sea
     return Search(
         orientations=first,
         finest=finest,
-        translations=_translations(command, automatic) << (2 * over),
+        translations=_translations(command, automatic, volumes) << ((3 if volumes else 2) * over),
         oversampling=over,
     )
 
@@ -88,17 +92,23 @@ def symmetry_order(name: str) -> int:
     return {"C": 1, "D": 2}.get(name[:1], 0) * number or 1
 
 
-def _translations(command: Command, automatic: bool) -> int:
-    """Shifts on a grid within a circle (``HealpixSampling::setTranslations``)."""
+def _translations(command: Command, automatic: bool, volumes: bool) -> int:
+    """Shifts on a grid within a circle, or a ball (``HealpixSampling::setTranslations``)."""
     reach = _number(command, "offset_range", OFFSET_RANGE)
     step = _number(command, "offset_step", OFFSET_STEP) or OFFSET_STEP
-    steps = min(reach / step, 100)
-    return _in_circle(max(steps, AUTO_STEPS) if automatic else steps)
+    steps = min(reach / step, 30)
+    return _within(max(steps, AUTO_STEPS) if automatic else steps, volumes)
 
 
-def _in_circle(radius: float) -> int:
+def _within(radius: float, volumes: bool) -> int:
     side = range(-math.ceil(radius), math.ceil(radius) + 1)
-    return sum(x * x + y * y <= radius * radius + 0.001 for x in side for y in side)
+    most = radius * radius + 0.001
+    return sum(
+        x * x + y * y + z * z <= most
+        for x in side
+        for y in side
+        for z in (side if volumes else (0,))
+    )
 
 
 def _in_plane(command: Command) -> int:

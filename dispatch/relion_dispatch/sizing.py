@@ -161,13 +161,11 @@ def _below_nyquist(need: Need, cluster: Cluster) -> tuple[list[Size], tuple[str,
         tried = replace(alone, gpu_current_size=box * percent // 100)
         if fits := _fits(tried, cluster)[0]:
             needed = gpu_mem_mb(model, need.problem, need.nthread or 1)
-            return fits, (
-                (
-                    f"At full resolution a worker would need {needed} MB of GPU memory, more than"
-                    f" there is: this suffices up to {percent} % of it, and classifications rarely get"
-                    " there."
-                ),
+            note = (
+                f"At full resolution a worker would need {needed} MB of GPU memory, more than there"
+                f" is: this suffices up to {percent} % of it, as far as classifications usually go."
             )
+            return fits, (note,)
     return [], ()
 
 

@@ -145,9 +145,25 @@ def _particles(files: DataFiles, star: _Star) -> DataFacts:
         angpix=_float(angpix) or _angpix(star, "rlnImagePixelSize", "rlnPixelSize"),
         image_dimensions=_int(optics.first("rlnImageDimensionality")) if optics else None,
         n_particles=star.n_rows,
+        n_micrographs=_n_films(star.main),
         n_optics_groups=_n_rows(optics) if optics else None,
     )
     return facts if facts.box and facts.angpix else facts.over(_first_image(files, star))
+
+
+def _n_films(particles: Block) -> int | None:
+    """Count the micrographs of particles; of many, by those of the first rows.
+
+    None where these are all of one micrograph, or of micrographs in no order.
+    """
+    films = particles.column("rlnMicrographName")
+    if len(films) == particles.n_rows:
+        return len(set(films)) or None
+    runs = [name for name, before in zip(films, (None, *films), strict=False) if name != before]
+    if len(runs) < 2 or len(set(runs)) < len(runs):
+        return None
+    whole = len(films) - sum(name == runs[-1] for name in films)  # the last one may go on
+    return max(round(particles.n_rows * (len(runs) - 1) / whole), len(runs))
 
 
 def _first_image(files: DataFiles, star: _Star) -> DataFacts:

@@ -94,6 +94,38 @@ def test_of_several_optics_groups_the_largest_box_counts(project: Project) -> No
     )
 
 
+def test_micrographs_of_particles(project: Project) -> None:
+    def films(*numbers: int) -> int | None:
+        names = [f"m{at}.mrc" for at, number in enumerate(numbers) for _ in range(number)]
+        images = [f"{row}@a.mrcs" for row in range(len(names))]
+        optics = table("optics", rlnImageSize=[64], rlnImagePixelSize=[1.5])
+        rows = table("particles", rlnImageName=images, rlnMicrographName=names)
+        project.write("a.star", optics + rows)
+        return project.facts("relion_ctf_refine --i a.star").n_micrographs
+
+    assert films(3, 1, 2) == 3
+    assert films(*(10,) * 300) == 300  # estimated: the first thousand rows are read
+    assert films(*(20, 5, 30) * 100) == pytest.approx(300, rel=0.1)
+    assert films(2000) is None
+    assert films(*(400, 900, 900)) == pytest.approx(5, abs=1)
+
+
+def test_micrographs_in_no_order_tell_nothing(project: Project) -> None:
+    names = [f"m{row % 7}.mrc" for row in range(3000)]
+    rows = table("particles", rlnImageName=["1@a.mrcs"] * 3000, rlnMicrographName=names)
+    project.write("a.star", table("optics", rlnImageSize=[64], rlnImagePixelSize=[1]) + rows)
+    assert project.facts("relion_ctf_refine --i a.star").n_micrographs is None
+
+
+def test_micrographs_that_are_listed_win_over_estimates(project: Project) -> None:
+    names = [f"m{row // 10}.mrc" for row in range(3000)]
+    rows = table("particles", rlnImageName=["1@a.mrcs"] * 3000, rlnMicrographName=names)
+    project.write("a.star", table("optics", rlnImageSize=[64], rlnImagePixelSize=[1]) + rows)
+    project.write("m.star", table("micrographs", rlnMicrographName=["a.mrc"] * 280))
+    line = "relion_motion_refine --i a.star --corr_mic m.star"
+    assert project.facts(line).n_micrographs == 280
+
+
 @pytest.mark.parametrize("name", ["", "images"])
 def test_particles_before_optics_groups(project: Project, name: str) -> None:
     project.image("Extract/a.mrcs", (9, 180, 180))
