@@ -305,6 +305,27 @@ def test_a_shard_starts_over_and_everything_else_goes_on(project: Path) -> None:
     assert "pipeline.begin" in import_
 
 
+@pytest.mark.slow
+def test_shards_do_not_meet_on_a_gpu_of_this_machine(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "cpu_count", lambda: 16)
+
+    class Wildcards:
+        shard = "0001"
+
+    def threads(changes: Mapping[str, Any]) -> int:
+        rule = shards_in(project, changes)[0].rules["motion_correction_shard"]
+        count: int = rule.values("threads")["0"](Wildcards, attempt=1)
+        return count
+
+    local = "{cores: 8, mem_mb: 64000, gpus_per_node: 2, gpu_mem_mb: 16000}"
+    (project / "dispatch.yaml").write_text(f"cluster: {{partitions: {{local: {local}}}}}\n")
+    motion = {"program": "motioncor2", "executable": "MotionCor2", "serial": True}
+    assert threads({"motion_correction": motion}) == 16
+    assert threads({}) <= 8
+
+
 def joined(found: Any, step: str) -> list[str]:
     """Commands of the job that joins a step's shards."""
     lines: list[str] = found.rules[step].values("params")["relion"](None, ())

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from relion_dispatch.errors import InputError
 from relion_dispatch.pipeline import begin
+from relion_dispatch.project import enter
 from relion_dispatch.sharding import bench, register, rows
 
 
@@ -24,6 +25,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except (InputError, OSError) as error:
         sys.stderr.write(f"error: {args.bench}: {error}\n")
         return 1
+    enter.working(args.out)
     return 0
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 import sys
 from collections.abc import Callable, Sequence
@@ -165,8 +166,19 @@ class Step:
 
     @property
     def threads(self) -> Callable[..., int]:
-        """Give the cores of a shard's job."""
-        return lambda wildcards, attempt: self.job(wildcards.shard).threads(wildcards, attempt)
+        """Give the cores of a shard's job: all of this machine where it uses its GPUs.
+
+        Two shards on the same GPUs would slow each other down, or fail; without a scheduler the
+        cores are what keeps jobs apart.
+        """
+
+        def threads(wildcards: Any, attempt: int) -> int:
+            job = self.job(wildcards.shard)
+            found = job.threads(wildcards, attempt)
+            here = job.planner.profile.cluster.local
+            return os.cpu_count() or found if here and job.plan(attempt).gpus else found
+
+        return threads
 
     @property
     def resources(self) -> dict[str, Callable[..., int | str]]:

@@ -35,6 +35,8 @@ LOCK = Path(".relion_dispatch") / "watch.lock"
 RETRY_S = 600.0
 #: How long a run that was told to stop may take to end its jobs.
 GRACE_S = 60.0
+#: Stages behind which the workflow makes its report again, by the last step of each.
+_STAGES = {"ctf": "micrographs", "extraction": "particles"}
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
@@ -240,8 +242,22 @@ class Session:
 
         place = folder_of(find(self.args.profile or os.environ.get("SNAKEMAKE_PROFILE") or "local"))
         extra: Sequence[str] = self.args.command or ()
-        words = [self.args.until, "--profile", str(place), *extra]
+        targets = [self.args.until, *self._report()]
+        words = [*targets, "--profile", str(place), *extra]
         return [sys.executable, "-m", "snakemake", *words]
+
+    def _report(self) -> list[str]:
+        """Name the rule that makes the report again behind the last step, if there is one."""
+        from relion_dispatch.pipeline.layout import Layout
+        from relion_dispatch.pipeline.paths import Paths
+        from relion_dispatch.pipeline.versions import resolve
+        from relion_dispatch.report.stages import stages
+
+        chosen = self.settings
+        version = resolve(chosen.relion_version)
+        paths = Paths(settings=chosen, version=version, layout=Layout(chosen.first_job))
+        stage = _STAGES.get(self.args.until, "")
+        return [f"report_{stage}"] if stage in stages(paths) else []
 
 
 def _stamps(names: Iterator[str]) -> Iterator[tuple[str, Stamp]]:
