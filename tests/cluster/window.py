@@ -83,7 +83,7 @@ class Window:
             raise
 
     def wait_for_refresh(self) -> None:
-        """Wait until the window has read the job list anew: it removes the file that asks for it."""
+        """Wait until the window has read the job list: it removes the file that asks for that."""
         wait_until(lambda: not (self.project / ".pipeline_has_changed").exists())
 
     def status(self, job: str) -> str:

@@ -249,3 +249,19 @@ def test_the_lines_of_a_job_enter_it(project: Path, command: str, state: str) ->
     assert states(project)[MASK.name] == state, err
     assert "job list" not in err
     assert f"echo 'a  b'; {command}\n" in (project / MASK.name / "note.txt").read_text()
+
+
+def test_a_job_of_many_processes_runs_until_the_run_is_over(project: Path) -> None:
+    assert register.work(project, MASK.name)
+    assert not register.work(project, MASK.name)
+    assert states(project)[MASK.name] == RUNNING
+    assert register.settle(project) == ()
+
+    planned.enter(project, [MASK, POST], 101)
+    assert states(project)[MASK.name] == SCHEDULED
+
+
+def test_what_the_scheduler_knows_counts(project: Path) -> None:
+    register.begin(project, MASK.name)
+    enter.settled(project, ["MaskCreate/job036", "Class2D/job200"])
+    assert states(project)[MASK.name] == FAILED

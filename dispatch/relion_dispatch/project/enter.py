@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 
 def begun(job_dir: str, commands: Sequence[str] = ()) -> None:
@@ -21,13 +22,27 @@ def ended(job_dir: str) -> None:
     _try("end", job_dir)
 
 
+def working(job_dir: str) -> None:
+    """Enter a job as running of which the caller does a share; whatever hinders that is told."""
+    _try("work", job_dir)
+
+
+def settled(project: Path, failed: Iterable[str] = ()) -> None:
+    """Put right what RELION's job list says of jobs that ended without a word."""
+    _told(lambda register: register.settle(project, failed))
+
+
 def _try(what: str, job_dir: str, *more: Sequence[str]) -> None:
+    name = f"{job_dir.rstrip('/')}/"
+    _told(lambda register: getattr(register, what)(Path(), name, *more))
+
+
+def _told(act: Callable[[Any], object]) -> None:
     from relion_dispatch.errors import InputError
     from relion_dispatch.project import register
 
-    name = f"{job_dir.rstrip('/')}/"
     try:
-        getattr(register, what)(Path(), name, *more)
+        act(register)
     except (InputError, OSError, KeyError, ValueError) as error:
         sys.stderr.write(f"relion-dispatch: RELION's job list stays as it is: {error}\n")
 

@@ -11,7 +11,7 @@ import contextlib
 import os
 import re
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -95,6 +95,28 @@ def begin(project: Path, name: str, commands: Sequence[str] = ()) -> bool:
     return True
 
 
+def work(project: Path, name: str) -> bool:
+    """Enter a job as running whose work is done by several processes, each of which says so.
+
+    Returns
+    -------
+    bool
+        Whether it was not running before.
+
+    Raises
+    ------
+    InputError, OSError
+        As for `job_list`.
+    """
+    record = records.read(project, name)
+    if record is None or JobList.read(_read(project / FILE), record.flavour).state(name) == RUNNING:
+        return False
+    _process_file(project, name).unlink(missing_ok=True)
+    with job_list(project, record.flavour, f"{name} has begun") as found:
+        found.put(record.job, RUNNING)
+    return True
+
+
 def end(project: Path, name: str) -> bool:
     """Enter how a job has ended, as its exit marker says.
 
@@ -122,11 +144,18 @@ def end(project: Path, name: str) -> bool:
     return True
 
 
-def settle(project: Path) -> tuple[str, ...]:
+def settle(project: Path, failed: Iterable[str] = ()) -> tuple[str, ...]:
     """Put right what the list says of jobs that ended without a word.
 
     Those are the pipeline's jobs that it has as running: some have an exit marker, others ran on
     this machine and their process is gone.
+
+    Parameters
+    ----------
+    project
+        RELION's project directory.
+    failed
+        Directories of jobs of which the scheduler says that they have failed.
 
     Returns
     -------
@@ -144,7 +173,8 @@ def settle(project: Path) -> tuple[str, ...]:
     first = next(iter(known.values()))
     listed = JobList.read(_read(project / FILE), first.flavour)
     over = [name for name in listed.names if name in known and listed.state(name) == RUNNING]
-    over = [name for name in over if marked(project / name) or _is_gone(project, name)]
+    dead = {f"{name.rstrip('/')}/" for name in failed}
+    over = [n for n in over if n in dead or marked(project / n) or _is_gone(project, n)]
     for name in over:
         if not marked(project / name):
             (project / name / "RELION_JOB_EXIT_FAILURE").touch()
@@ -217,11 +247,20 @@ def _note_process(project: Path, name: str) -> None:
     """Note which process of which machine runs a job: the shell that has started this one."""
     parent = os.getppid()
     text = f"{os.uname().nodename} {parent} {started(parent)}\n"
-    write_text(records.path(project, name).with_suffix(".process"), text)
+    write_text(_process_file(project, name), text)
+
+
+def has_process(project: Path, name: str) -> bool:
+    """Tell whether a job has one process of its own, as all have but those of shards."""
+    return _process_file(project, name).exists()
+
+
+def _process_file(project: Path, name: str) -> Path:
+    return records.path(project, name).with_suffix(".process")
 
 
 def _is_gone(project: Path, name: str) -> bool:
-    words = _read(records.path(project, name).with_suffix(".process")).split()
+    words = _read(_process_file(project, name)).split()
     if len(words) != 3 or words[0] != os.uname().nodename or not words[1].isdigit():
         return False
     return started(int(words[1])) != words[2]

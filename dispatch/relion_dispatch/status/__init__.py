@@ -37,8 +37,10 @@ def main(args: argparse.Namespace) -> int:
     InputError
         When there is no such project, or the arguments do not go together.
     """
+    from relion_dispatch.project import enter
     from relion_dispatch.status import table
     from relion_dispatch.status.collect import overview
+    from relion_dispatch.status.model import State
 
     project = Path(args.folder)
     if not project.is_dir():
@@ -53,6 +55,7 @@ def main(args: argparse.Namespace) -> int:
         watch(lambda: overview(project, desk), colour=_colours(), every_s=every_s)
         return 0
     seen = overview(project, desk)
+    enter.settled(project, [job.folder for job in seen.jobs if job.state is State.FAILED])
     width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
     told = table.text(seen, width=width, colour=_colours())
     text = f"{json.dumps(seen.to_json(), indent=1)}\n" if args.json else told
