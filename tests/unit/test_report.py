@@ -278,7 +278,7 @@ def test_attempts_are_told_with_their_reasons(tmp_path: Path) -> None:
     project.begin()
     project.preprocess()
     folder = tmp_path / "MotionCorr/job002"
-    asked = {"ntasks": 2, "cpus_per_task": 4, "gpus": 1, "mem_mb": 8192, "runtime_min": 60}
+    asked = {"ntasks": 2, "cpus_per_task": 4, "gpus_per_node": 1, "mem_mb": 8192, "runtime_min": 60}
     attempts.note(folder, 1, attempts.SUBMITTED, asked=asked)
     attempts.note(folder, 1, attempts.STARTED)
     attempts.note(
@@ -294,6 +294,35 @@ def test_attempts_are_told_with_their_reasons(tmp_path: Path) -> None:
     assert "tried again 1" in text
     assert "oom-kill Takes 1.5 times the memory." in text
     assert "1 h 00 min 2 4 50% 1 9.0 GB 12.0 GB" in text
+
+
+def record(project: Tiny, name: str, log: str, **values: object) -> None:
+    """Write what Snakemake keeps of a job."""
+    text = json.dumps({"log": [f"{log}/run.err", f"{log}/run.out"], **values})
+    project.write(f".snakemake/metadata/{name}", text)
+
+
+def test_times_and_commands_are_those_of_snakemakes_records(tmp_path: Path) -> None:
+    project = tiny(tmp_path)
+    project.begin()
+    project.preprocess()
+    begin = "set -e\npython -m relion_dispatch.pipeline.begin CtfFind/job003/\n"
+    line = "mpirun -n 3 `which relion_run_ctffind_mpi` --i a.star --o CtfFind/job003/ --j 2\n"
+    record(project, "ctf", "CtfFind/job003", starttime=10, endtime=75, shellcmd=begin + line)
+    for shard in ("0001", "0002"):
+        where = f"MotionCorr/job002/.shards/{shard}"
+        record(project, shard, where, starttime=1, endtime=4, shellcmd=begin + "relion_shard\n")
+    record(project, "import", "Import/job001", starttime=1, endtime=2, shellcmd="")
+    record(project, "join", "MotionCorr/job002", starttime=4, endtime=5, shellcmd="join")
+    refresh(tmp_path)
+    text = page(project)
+    shown = words(section(text, "resources"))
+    assert "ctf CtfFind/job003 finished 1 min 05 s – 3 2 – 0 – –" in shown
+    assert "motion_correction (2 parts) MotionCorr/job002 finished 7.0 s" in shown
+    assert "CPU-hours 0.11" in shown  # 65 s on 6 cores, 7 s on one
+    assert "from first to last 1 min 14 s" in shown
+    commands = html.unescape(re.findall(r"<pre[^>]*>(.*?)</pre>", text, re.DOTALL)[0])
+    assert commands == f"# motion_correction\nrelion_shard\n\n# ctf\n{line}".rstrip()
 
 
 @pytest.mark.parametrize("version", ["3.1.3", "4.0.1", "5.0.0"])

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -16,6 +14,7 @@ from relion_dispatch.command import Command
 from relion_dispatch.errors import DispatchError, InputError
 from relion_dispatch.healing import attempts
 from relion_dispatch.healing.attempts import Attempt
+from relion_dispatch.sharding.bench import FOLDER as SHARDS
 from relion_dispatch.status import desk_for
 from relion_dispatch.status import model as status
 from relion_dispatch.status.collect import overview
@@ -23,6 +22,9 @@ from relion_dispatch.status.model import State
 from relion_dispatch.status.scheduler import Desk
 
 METADATA = ".snakemake/metadata"
+LOG = "run.out"
+#: When something began and ended, in seconds since the epoch.
+Span = tuple[float, float]
 #: The command after which a job's own commands follow, now and in earlier versions.
 _BEGIN = re.compile(r"relion_dispatch\.\w+\.begin |^find .* -delete$")
 _RANKS = re.compile(r"(?:-n|-np|--ntasks)[= ](\d+)")
@@ -42,6 +44,8 @@ class Job:
         Its attempts, as far as they were noted.
     began, ended
         In seconds since the epoch; None where nobody knows.
+    shards
+        The parts that it was split into; their attempts and commands are among its own.
     """
 
     now: status.Job
@@ -49,6 +53,7 @@ class Job:
     attempts: tuple[Attempt, ...]
     began: float | None
     ended: float | None
+    shards: tuple[Span, ...] = ()
 
     @property
     def step(self) -> str:
@@ -67,7 +72,9 @@ class Job:
 
     @cached_property
     def elapsed_s(self) -> float | None:
-        """How long it ran, all attempts together; None where nobody knows."""
+        """How long it ran, all attempts and shards together; None where nobody knows."""
+        if self.shards:
+            return sum(end - start for start, end in self.shards)
         spans = [each.ended - each.started for each in self.attempts if each.started and each.ended]
         if len(spans) > 1:
             return sum(spans)
@@ -77,7 +84,8 @@ class Job:
     @cached_property
     def asked(self) -> Mapping[str, Any]:
         """The size of its last attempt, by the names of `healing.attempts`."""
-        return self.now.asked or _size(self.commands)
+        noted = next((each.asked for each in reversed(self.attempts) if each.asked), {})
+        return noted or self.now.asked or _size(self.commands)
 
     @property
     def used(self) -> Mapping[str, Any]:
@@ -92,7 +100,8 @@ class Job:
     @property
     def gpus(self) -> int:
         """GPUs that it had, on all nodes."""
-        return int(self.asked.get("gpus") or 0)
+        of_node, nodes = (int(self.asked.get(name) or 0) for name in ("gpus_per_node", "nodes"))
+        return int(self.asked.get("gpus") or of_node * max(1, nodes))
 
 
 def read(root: Path) -> list[Job]:
@@ -102,7 +111,7 @@ def read(root: Path) -> list[Job]:
     """
     records = _records(root)
     begun = (job for job in _overview(root).jobs if job.state is not State.WAITING)
-    found = [_job(root, job, records.get(job.folder, {})) for job in begun]
+    found = [_job(root, job, records) for job in begun]
     return sorted(found, key=lambda job: (job.began or 0, job.directory[-3:]))
 
 
@@ -113,59 +122,55 @@ def _overview(root: Path) -> status.Overview:
         return overview(root, Desk(None))
 
 
-def _job(root: Path, now: status.Job, record: Mapping[str, Any]) -> Job:
-    noted = attempts.read(root / now.folder)
+def _job(root: Path, now: status.Job, records: Mapping[str, Mapping[str, Any]]) -> Job:
+    """Put a job together from Snakemake's records of it and of its shards."""
+    shards = [name for name in sorted(records) if name.startswith(f"{now.folder}/{SHARDS}/")]
+    own = records.get(now.folder, {})
+    noted = [each for name in (*shards, now.folder) for each in attempts.read(root / name)]
+    spans = [span for name in shards if (span := _span(records[name]))]
     # Snakemake's own record counts parts of a second, which the files' times do not.
-    exact = record.get("starttime") and record.get("endtime") and len(noted) < 2
-    began, ended = (record["starttime"], record["endtime"]) if exact else (now.started, now.ended)
+    exact = _span(own) if len(noted) < 2 or shards else None
+    began, ended = exact or (now.started, now.ended)
+    lines = [line for name in shards[:1] for line in _commands(records[name])]
     return Job(
         now=now,
-        commands=_commands(str(record.get("shellcmd") or "")),
-        attempts=noted,
-        began=began,
+        commands=(*lines, *_commands(own)),
+        attempts=tuple(noted),
+        began=min([start for start, _ in spans], default=began),
         ended=ended,
+        shards=tuple((*spans, exact) if spans and exact else spans),
     )
 
 
+def _span(record: Mapping[str, Any]) -> Span | None:
+    start, end = record.get("starttime"), record.get("endtime")
+    return (float(start), float(end)) if start and end else None
+
+
 def _records(root: Path) -> dict[str, dict[str, Any]]:
-    """Read Snakemake's own records of finished jobs, by job directory."""
+    """Read Snakemake's own records of finished jobs, by the directory of the job's log."""
     found: dict[str, dict[str, Any]] = {}
-    for file in _files(root / METADATA):
-        output, record = _output(root, file), _record(file)
-        directory = "/".join(Path(output).parts[:2])
-        if f"{directory}/run.out" in (record.get("log") or ()):
-            found[directory] = record
+    for file in sorted(path for path in (root / METADATA).rglob("*") if path.is_file()):
+        record = read_json(file)
+        for log in record.get("log") or ():
+            directory, _, name = str(log).rpartition("/")
+            if name == LOG:
+                found[directory] = record
     return found
 
 
-def _files(folder: Path) -> Iterator[Path]:
-    yield from sorted(path for path in folder.rglob("*") if path.is_file())
-
-
-def _output(root: Path, file: Path) -> str:
-    """Return the output that a record is about: its name is the record's, in base 64.
-
-    Snakemake splits long names into folders, each of which begins with an ``@``.
-    """
-    parts = file.relative_to(root / METADATA).parts
-    coded = "".join(part.removeprefix("@") for part in parts)
+def read_json(path: Path) -> dict[str, Any]:
+    """Read a JSON object; an empty one where there is none that can be read."""
     try:
-        return base64.b64decode(coded).decode("utf-8", errors="surrogateescape")
-    except (binascii.Error, ValueError):
-        return ""
-
-
-def _record(file: Path) -> dict[str, Any]:
-    try:
-        record = json.loads(file.read_text(encoding="utf-8"))
+        found = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return {}
-    return record if isinstance(record, dict) else {}
+    return found if isinstance(found, dict) else {}
 
 
-def _commands(shell: str) -> tuple[str, ...]:
+def _commands(record: Mapping[str, Any]) -> tuple[str, ...]:
     """Take a job's own commands out of its script."""
-    lines = shell.strip().splitlines()
+    lines = str(record.get("shellcmd") or "").strip().splitlines()
     begins = [at for at, line in enumerate(lines) if _BEGIN.search(line)]
     return tuple(line for line in lines[begins[-1] + 1 :] if line.strip()) if begins else ()
 

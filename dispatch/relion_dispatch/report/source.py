@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -16,6 +15,7 @@ from relion_dispatch.pipeline.options import Settings
 from relion_dispatch.pipeline.paths import Paths
 from relion_dispatch.report import jobs
 from relion_dispatch.report.content import Block
+from relion_dispatch.report.jobs import read_json
 from relion_dispatch.report.star import MissingFileError
 
 #: What the check before the first job writes; see `relion_dispatch.pipeline.check.run`.
@@ -128,15 +128,6 @@ def load(root: Path) -> Source:
     version = _version(chosen, check)
     paths = Paths(settings=chosen, version=version, layout=Layout(chosen.first_job))
     return Source(root=root, paths=paths, check=check)
-
-
-def read_json(path: Path) -> dict[str, Any]:
-    """Read a JSON object; an empty one where there is none that can be read."""
-    try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return found if isinstance(found, dict) else {}
 
 
 def _settings(root: Path) -> Settings:

@@ -47,7 +47,7 @@ def totals(found: Sequence[Job]) -> Iterator[tuple[str, str]]:
     yield "all jobs together", tools.duration(seconds)
     yield "CPU-hours", f"{core_s / 3600:.2f}"
     yield "GPU-hours", f"{gpu_s / 3600:.2f}"
-    yield "tried again", str(sum(max(0, len(job.attempts) - 1) for job in found))
+    yield "tried again", str(sum(each.number > 1 for job in found for each in job.attempts))
 
 
 def timeline(found: Sequence[Job]) -> Figure | None:
@@ -106,8 +106,9 @@ def table(found: Sequence[Job]) -> Table:
 
 
 def _row(job: Job) -> tuple[str, ...]:
+    parts = f" ({len(job.shards) - 1} parts)" if job.shards else ""
     return (
-        job.step,
+        f"{job.step}{parts}",
         job.directory,
         job.state.value,
         tools.duration(job.elapsed_s),
@@ -115,7 +116,7 @@ def _row(job: Job) -> tuple[str, ...]:
         tools.shown(job.asked.get("ntasks")),
         tools.shown(job.asked.get("cpus_per_task")),
         _share_of_cpus(job),
-        tools.shown(job.asked.get("gpus")),
+        str(job.gpus) if job.asked else "–",
         _gigabytes(job.used.get("mem_mb")),
         _gigabytes(job.asked.get("mem_mb")),
     )
