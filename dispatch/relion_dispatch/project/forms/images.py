@@ -221,6 +221,8 @@ def _topaz(words: Words) -> tuple[dict[str, str], Files, str]:
         "do_topaz_train": trains,
         "do_topaz_pick": yes(trains == "No"),
         "do_topaz_train_parts": yes("topaz_train_parts" in taken),
+        # The window trains on GPUs only.
+        "use_gpu": trains,
         **taken,
     }
     kinds = {
