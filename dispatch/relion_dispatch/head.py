@@ -40,6 +40,7 @@ class Limits:
     patience_s: float = 120.0
     submissions_per_s: float = 0.0  # as fast as it goes
     queued_jobs: int = 0  # any number
+    progress_s: float = 30.0
 
 
 class Head:
@@ -87,7 +88,7 @@ class Head:
         )
         self._mutex = threading.Lock()
         self._taken: dict[str, Entry] = {}  # in the scheduler's hands
-        self._progress = Progress(say)
+        self._progress = Progress(say, every_s=limits.progress_s)
         self._sighted: set[str] = set()
         self._troubled_since = 0.0
         self._closed = False
@@ -134,7 +135,14 @@ class Head:
         return scheduler_calls.job_name(self._definition, label, token or new_token())
 
     def new_entry(
-        self, key: str, fingerprint: str, label: str, exit_file: str, *, name: str = ""
+        self,
+        key: str,
+        fingerprint: str,
+        label: str,
+        exit_file: str,
+        *,
+        name: str = "",
+        step: str = "",
     ) -> Entry:
         """Return an entry for a submission to come.
 
@@ -148,12 +156,14 @@ class Head:
             Where it will leave its exit code.
         name
             Its name at the scheduler, for a task of an array; made of the label where it is empty.
+        step
+            The step of the workflow that it is of; the label where it is empty.
         """
         token = new_token()
         return Entry(
             key=key,
             token=token,
-            label=label,
+            step=step or label,
             name=name or self.new_name(label, token),
             fingerprint=fingerprint,
             exit_file=exit_file,
@@ -192,7 +202,7 @@ class Head:
         jobs = [Watched(job_id=each.job_id, exit_file=Path(each.exit_file)) for each in entries]
         verdicts = self._watch.poll(jobs) if jobs else {}
         self._mention_trouble()
-        self._progress.note(entries, verdicts)
+        self._progress.note(entries, verdicts, self._submitter.on_their_way())
         ended = {
             each.token: verdicts[each.job_id]
             for each in entries

@@ -60,8 +60,8 @@ class Entry:
         Where the job leaves its exit code.
     time
         When it was intended, in seconds since the epoch.
-    label
-        What people know the job by.
+    step
+        The step of the workflow that it is of.
     """
 
     key: str
@@ -72,7 +72,7 @@ class Entry:
     job_id: str = ""
     exit_file: str = ""
     time: float = 0.0
-    label: str = ""
+    step: str = ""
 
 
 def new_token() -> str:

@@ -126,6 +126,11 @@ class Submitter:
         """Hand an array of scripts to the scheduler soon."""
         self._pool.submit(self._submit_together, together)
 
+    def on_their_way(self) -> list[Entry]:
+        """Return the submissions that the scheduler has not taken yet."""
+        with self._mutex:
+            return [*self._intended.values(), *self._begun.values()]
+
     def stop(self) -> list[Entry]:
         """Submit nothing more.
 

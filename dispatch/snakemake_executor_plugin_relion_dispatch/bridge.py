@@ -195,4 +195,5 @@ def _limits(settings: ExecutorSettings) -> Limits:
         patience_s=settings.patience_seconds or 120.0,
         submissions_per_s=settings.submissions_per_second or 0.0,
         queued_jobs=settings.queued_jobs or 0,
+        progress_s=30.0 if settings.progress_seconds is None else settings.progress_seconds,
     )

@@ -105,7 +105,9 @@ class Sender:
         work = planned.work
         name = arrays.member_name(array, number) if array else ""
         exit_file = str(work.exit_file)
-        entry = self.head.new_entry(work.key, work.fingerprint, work.label, exit_file, name=name)
+        entry = self.head.new_entry(
+            work.key, work.fingerprint, work.label, exit_file, name=name, step=work.rule
+        )
         work.job.register(external_jobid=entry.token)
         work.exit_file.unlink(missing_ok=True)
         return entry

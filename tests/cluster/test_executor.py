@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import re
 import signal
 import stat
 import subprocess
@@ -320,6 +321,36 @@ rule other:
     (script,) = project.path.glob(".relion_dispatch/jobs/one-7-*/*.run")
     done_by_hand = subprocess.run(["bash", script], cwd=project.path, check=False, timeout=60)
     assert done_by_hand.returncode == 3
+
+
+def test_progress_says_what_runs_and_what_waits_for_what(project: Project) -> None:
+    """Each job fills a node, of which the partition has two; the other waits to be let go."""
+    write(
+        project,
+        """
+rule all:
+    input: expand("out/{i}", i=range(4)), "held"
+rule fills:
+    output: "out/{i}"
+    threads: 36
+    shell: "until [ -e go ]; do sleep 0.1; done; touch {output}"
+rule held:
+    output: "held"
+    resources: slurm_extra="--begin=now+1hour"
+    shell: "touch {output}"
+""",
+    )
+    head = project.start("--relion-dispatch-progress-seconds", "0.1", "--keep-going")
+    # Slurm may say of the second one that waits that it waits for the first.
+    told = re.compile(
+        r"Running: fills \(2 jobs\)\."
+        r" Pending: fills \(2 jobs: (Resources|1 Resources, 1 Priority)\), held \(BeginTime\)\."
+    )
+    wait_until(lambda: told.search(head.output) is not None)
+    (held,) = (name for name in queue("pending") if name.startswith("held."))
+    subprocess.run(["scontrol", "update", f"JobName={held}", "StartTime=now"], check=True)
+    (project.path / "go").touch()
+    assert head.end().returncode == 0
 
 
 def test_no_more_jobs_are_queued_than_allowed(project: Project) -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -199,6 +200,17 @@ def test_progress_tells_what_runs_and_what_waits_for_what() -> None:
     entries, verdicts = jobs_doing(*[State.RUNNING] * 8)
     assert summary(entries, verdicts) == "Running: step0, step1, step2, step3, step4 and 3 more."
     assert summary(*jobs_doing(State.SUCCEEDED)) == ""
+
+
+def test_progress_counts_the_jobs_of_a_step_and_their_reasons() -> None:
+    entries, verdicts = jobs_doing(*[State.PENDING] * 5, reason="Resources")
+    entries = [replace(entry, step="one") for entry in entries]
+    assert summary(entries, verdicts) == "Pending: one (5 jobs: Resources)."
+    waiting = replace(verdicts["0"], report=Report(job_id="0", state=State.PENDING, reason="QOS"))
+    on_its_way = Entry(key="k", token="", name="two.jt", fingerprint="", step="two")
+    assert summary(entries, verdicts | {"0": waiting}, [on_its_way]) == (
+        "Pending: one (5 jobs: 4 Resources, 1 QOS). Being submitted: two."
+    )
 
 
 def test_progress_is_told_when_it_changes_and_not_too_often() -> None:
