@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
+import math
 import os
 import shlex
 import sys
@@ -83,6 +85,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--symmetry", help="point group (default: C1)")
     parser.add_argument("--box", type=int, metavar="PX", help="box size (default: from --diameter)")
     parser.add_argument("--small-box", type=int, metavar="PX", help="scaled box up to 3D classes")
+    parser.add_argument(
+        "--records",
+        metavar="FILE|DIR",
+        help="SerialEM's .mdoc or EPU's .xml files (default: those beside the movies)",
+    )
     parser.add_argument("--gain", metavar="FILE", help="gain reference, or 'none'")
     parser.add_argument("--mtf", metavar="FILE", help="STAR file with the detector's MTF")
     parser.add_argument(
@@ -131,7 +138,23 @@ def _wishes(args: argparse.Namespace) -> Wishes:
         movies=args.movies,
         gain=args.gain,
         here=_is_here(args.profile),
+        records=args.records,
+        ask=_ask if sys.stdin.isatty() and sys.stdout.isatty() else None,
     )
+
+
+def _ask(option: str) -> float | str | None:
+    """Ask for an option until the answer makes sense; no answer leaves it open."""
+    if option == "sample.symmetry":
+        return input("Point group of the particle [C1]: ").strip() or None
+    unit, words = next((unit, words) for path, unit, words in NUMBERS.values() if path == option)
+    while answer := input(f"{words[0].upper()}{words[1:]}{f' [{unit}]' if unit else ''}: ").strip():
+        with contextlib.suppress(ValueError):
+            number = float(answer.removesuffix(unit).strip())
+            if 0 < number < math.inf:
+                return number
+        sys.stdout.write(f"'{answer}' is no such number: write one such as 1.06\n")
+    return None
 
 
 def _is_here(profile: str | None) -> bool:
@@ -154,7 +177,7 @@ def _write(project: Path, draft: Draft, *, force: bool) -> None:
     from relion_dispatch.pipeline.configtext import fill_in
 
     defaults = (workflow_dir() / "config" / "config.yaml").read_text(encoding="utf-8")
-    text = fill_in(defaults, draft.values)
+    text = fill_in(defaults, draft.values, draft.why)
     for name, target in draft.links.items():
         _check_link(project / name, target, force=force)
     try:
@@ -196,10 +219,25 @@ def _tell(project: Path, draft: Draft, report: Report, profile: str | None) -> N
         f"{project} is a RELION project now.",
         *(f"  {sentence}" for sentence in draft.told),
         *(finding.to_text() for finding in report.findings),
+        *_missing(draft),
         f"{look} {config}, then:",
         *(f"  {command}" for command in _next_commands(project, profile)),
     ]
     sys.stdout.write("\n".join(lines) + "\n")
+
+
+def _missing(draft: Draft) -> list[str]:
+    """Say which numbers are missing, and the flags that give them."""
+    from relion_dispatch.pipeline.proposal import NEEDED
+
+    flags = [
+        f"--{name.replace('_', '-')} {unit or 'X'}"
+        for name, (option, unit, _) in NUMBERS.items()
+        if option in NEEDED and option not in draft.values
+    ]
+    if not flags:
+        return []
+    return [f"Missing: {', '.join(flags)}. Give them together with --force, or in config.yaml."]
 
 
 def _next_commands(project: Path, profile: str | None) -> list[str]:

@@ -16,7 +16,7 @@ from tests.unit.test_rules import STARTS, ending, needed, workflow
 pytestmark = pytest.mark.slow
 
 #: Rules that are no job of RELION's.
-NO_JOBS = ("all", "judge_")
+NO_JOBS = ("all", "judge_", "report_")
 CLASSES: tuple[Mapping[str, Any], ...] = (
     {},
     {"class2d": {"enabled": False}, "class3d": {"enabled": False}},

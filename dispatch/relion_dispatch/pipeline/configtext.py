@@ -7,6 +7,7 @@ from collections.abc import Mapping
 
 from relion_dispatch.errors import DispatchError
 
+_WHY = re.compile(r"\[[^]]*\] ?")  # where an earlier value came from
 Scalar = str | float | bool | None
 # An option's line: indentation, name, value up to a comment that stands apart, comment.
 _OPTION = re.compile(
@@ -19,7 +20,7 @@ _OPTION = re.compile(
 )
 
 
-def fill_in(text: str, values: Mapping[str, Scalar]) -> str:
+def fill_in(text: str, values: Mapping[str, Scalar], why: Mapping[str, str] | None = None) -> str:
     """Set options in the text of a YAML file.
 
     Parameters
@@ -28,6 +29,8 @@ def fill_in(text: str, values: Mapping[str, Scalar]) -> str:
         The file: nested blocks, one option a line, values on one line.
     values
         Values by path, such as ``optics.pixel_size``.
+    why
+        Where values come from, by path; it stands in brackets in front of the comment.
 
     Returns
     -------
@@ -40,7 +43,7 @@ def fill_in(text: str, values: Mapping[str, Scalar]) -> str:
     DispatchError
         When the text has no such option.
     """
-    left = dict(values)
+    left, why = dict(values), why or {}
     lines = []
     blocks: list[tuple[int, str]] = []
     for line in text.splitlines():
@@ -52,19 +55,26 @@ def fill_in(text: str, values: Mapping[str, Scalar]) -> str:
         blocks = [block for block in blocks if block[0] < indent]
         path = ".".join([*(name for _, name in blocks), found["name"]])
         blocks.append((indent, found["name"]))
-        lines.append(_with(found, scalar(left.pop(path))) if path in left else line)
+        if path in left or path in why:
+            value = scalar(left.pop(path)) if path in left else found["value"].strip()
+            lines.append(_with(found, value, why.get(path, "")))
+        else:
+            lines.append(line)
     if left:
         raise DispatchError(f"the configuration's text has no option {', '.join(left)}")
     return "\n".join(lines) + "\n"
 
 
-def _with(found: re.Match[str], value: str) -> str:
+def _with(found: re.Match[str], value: str, why: str) -> str:
     option = f"{found['indent']}{found['name']}: {value}"
     comment = found["comment"]
+    words = "" if comment is None else comment.lstrip().removeprefix("#").lstrip()
+    said = _WHY.sub("", words) if why else words
+    told = f"# [{why}] {said}".rstrip() if why else f"# {said}"
     if comment is None:
-        return option
+        return f"{option}  {told}" if why else option
     column = found.start("comment") + len(comment) - len(comment.lstrip())
-    return f"{option:{max(column - 2, len(option))}}  {comment.lstrip()}"
+    return f"{option:{max(column - 2, len(option))}}  {told}"
 
 
 def scalar(value: Scalar) -> str:

@@ -38,7 +38,8 @@ def expected(settings: Settings) -> tuple[Expected, ...]:
         The checked configuration.
     """
     if settings.initial_model.reference and not _goes_on(settings):
-        steps = list(_own_reference(settings))
+        seen = [] if settings.start == "particles" else list(_micrographs(settings))
+        steps = [*seen, *_own_reference(settings)]
     else:
         steps = [*_images(settings), *_classes(settings)]
     if settings.refine3d.enabled:
@@ -57,13 +58,18 @@ def _placed(layout: Layout, rule: str, step: str, number: int) -> Expected:
     return Expected(rule=rule, step=step, folder=folder.rstrip("/"))
 
 
-def _images(s: Settings) -> Iterator[_Step]:
+def _micrographs(s: Settings) -> Iterator[_Step]:
     yield "relion_import", "import", 0
     if s.start == "movies":
         yield "motion_correction", "motion_correction", 0
+    if s.start != "particles":
+        yield "ctf", "ctf", 0
+
+
+def _images(s: Settings) -> Iterator[_Step]:
+    yield from _micrographs(s)
     if s.start == "particles":
         return
-    yield "ctf", "ctf", 0
     if s.picking.method == "coordinates":
         yield "import_coordinates", "import_coordinates", 0
     else:

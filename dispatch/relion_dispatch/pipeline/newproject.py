@@ -16,6 +16,7 @@ from relion_dispatch.pipeline.check.gain import read_gain
 from relion_dispatch.pipeline.check.imagefiles import BadImageError, Image
 from relion_dispatch.pipeline.check.movies import Images
 from relion_dispatch.pipeline.check.names import bad_characters
+from relion_dispatch.pipeline.records.record import Record
 
 DEPTH = 4  # folders below the one given; EPU has its movies three below a disc's folder
 GAIN_NAME = re.compile(r"gain", re.IGNORECASE)
@@ -146,6 +147,23 @@ def gain_candidates(source: Source, image: Image) -> list[Path]:
         if path.suffix.lower() in GAIN_ENDINGS and _is_gain(path.name) and _fits(path, image)
     )
     return list(dict.fromkeys(found))
+
+
+def named_gain(source: Source, record: Record) -> Path | None:
+    """Find the gain reference that a record names: beside it, the movies, or one folder up."""
+    folders = [record.path.parent, *_movie_folders(source), source.folder, source.folder.parent]
+    paths = (folder / record.gain for folder in folders if record.gain)
+    readable = (path for path in paths if path.suffix.lower() in GAIN_ENDINGS)
+    return next((path for path in readable if path.is_file()), None)
+
+
+def lies_on_its_side(path: Path, movie: Image) -> bool:
+    """Whether a gain reference fits movies only after a quarter turn."""
+    try:
+        gain = read_gain(path)
+    except BadImageError:
+        return False
+    return (gain.width, gain.height) == (movie.height, movie.width) != (movie.width, movie.height)
 
 
 def _movie_folders(source: Source) -> Iterator[Path]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,9 +15,21 @@ from relion_dispatch.pipeline import newproject
 from relion_dispatch.pipeline.check.geometry import suggest_box
 from relion_dispatch.pipeline.check.imagefiles import Image
 from relion_dispatch.pipeline.check.microscope import SPECTRUM_PX, spectrum_side
+from relion_dispatch.pipeline.gainchoice import Choice, choose
 from relion_dispatch.pipeline.newproject import Movies, Source
+from relion_dispatch.pipeline.records import beside
+from relion_dispatch.pipeline.records.record import Record
 
-NO_GAIN = "none"
+EER_GROUPING = 32  # hardware frames of a fraction, the default of motion_correction.eer_grouping
+#: What the pipeline cannot start without, and is in no default.
+NEEDED = (
+    "optics.pixel_size",
+    "optics.voltage",
+    "dose.per_frame",
+    "sample.particle_diameter",
+)
+#: What has a default that may be wrong for these data.
+ASSUMED = ("optics.spherical_aberration", "optics.amplitude_contrast", "sample.symmetry")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,12 +46,18 @@ class Wishes:
         Gain reference, ``none``, or None to look for one.
     here
         Whether the pipeline will run on this machine, so that its programs are here.
+    records
+        The microscope's record of an exposure or a folder of them; None to look beside the movies.
+    ask
+        Asks the user for an option that is still missing; None to ask nothing.
     """
 
     options: Mapping[str, Any] = field(default_factory=dict)
     movies: str | None = None
     gain: str | None = None
     here: bool = True
+    records: str | None = None
+    ask: Callable[[str], Any] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,9 +72,12 @@ class Draft:
         Symbolic links inside the project, and what they point to.
     told
         Sentences on what was found and assumed.
+    why
+        Where values come from, in a few words, by path.
     """
 
     values: Mapping[str, Any] = field(default_factory=dict)
+    why: Mapping[str, str] = field(default_factory=dict)
     links: Mapping[str, Path] = field(default_factory=dict)
     told: tuple[str, ...] = ()
 
@@ -73,13 +94,84 @@ def propose(wishes: Wishes, project: Path) -> Draft:
     movies = newproject.bring_in(source, project)
     typical = movies.images.typical
     values = {"movies": movies.pattern, **wishes.options}
+    why = dict.fromkeys(wishes.options, "given")
     told = [_movies_sentence(movies), *movies.notes]
-    told += _pixel_size(values, typical)
-    gain = _gain(wishes, project, source, typical)
+    noted = _noted(wishes, source)
+    told += [*noted.troubles, *_from_record(noted.record, values, why, typical)]
+    told += _pixel_size(values, why, typical)
+    _ask(wishes, values, why)
+    gain = _gain(choose(wishes.gain, source, typical, noted.record), project)
     values |= gain.values
-    told += [*gain.told, *_box(values), *_small_movies(values, typical)]
-    told += _ctf_program(wishes, values)
-    return Draft(values=values, links={**movies.links, **gain.links}, told=tuple(told))
+    why |= gain.why
+    told += [*gain.told, *_box(values, why), *_small_movies(values, why, typical)]
+    told += [*_ctf_program(wishes, values, why), *_assumptions(values, why)]
+    links = {**movies.links, **gain.links}
+    return Draft(values=values, why=why, links=links, told=tuple(told))
+
+
+def _noted(wishes: Wishes, source: Source) -> beside.Found:
+    """Find what the microscope has noted about the movies."""
+    given = None if wishes.records is None else Path(os.path.abspath(wishes.records))
+    if given is not None and not given.exists():
+        raise InputError(f"{given} is not there: --records names an .mdoc, an .xml or their folder")
+    found = beside.look(source.folder, source.names, given)
+    if given is not None and found.record is None:
+        raise InputError(f"{given} holds no record of these movies: SerialEM's .mdoc or EPU's .xml")
+    return found
+
+
+def _from_record(
+    record: Record | None, values: dict[str, Any], why: dict[str, str], typical: Image | None
+) -> list[str]:
+    """Take over what is noted and not given, and say so."""
+    if record is None:
+        return []
+    taken = {name: value for name, value in _numbers(record, typical).items() if name not in values}
+    values |= taken
+    why |= dict.fromkeys(taken, record.path.name)
+    told = [f"{name}: {value:g}, from {record.path.name}" for name, value in taken.items()]
+    if record.uneven_dose:
+        told.append(f"{record.path.name} has frames of different dose: their mean is taken")
+    if "optics.pixel_size" not in values and record.angpix is not None:
+        told.append(
+            f"{record.path.name} is about an image of {record.width} pixels, the movies have"
+            f" {typical.width if typical else 'other'}: its pixel size is not taken"
+        )
+    return told
+
+
+def _numbers(record: Record, typical: Image | None) -> dict[str, float]:
+    """Return a record's numbers by option, those of EER movies for fractions."""
+    frames = typical.frames if typical is not None else None
+    dose = record.dose_of_frame(frames)
+    if dose is not None and typical is not None and typical.kind == "eer":
+        dose *= EER_GROUPING
+    angpix, binning = record.angpix_of(typical.width if typical is not None else 0)
+    found: dict[str, float | None] = {
+        "optics.voltage": record.voltage_kv,
+        "optics.pixel_size": None if angpix is None else round(angpix, 5),
+        "dose.per_frame": None if dose is None else round(dose, 5),
+        "motion_correction.bin_factor": binning if binning > 1 else None,
+    }
+    return {name: value for name, value in found.items() if value is not None}
+
+
+def _ask(wishes: Wishes, values: dict[str, Any], why: dict[str, str]) -> None:
+    """Ask for what is missing, where there is somebody to ask."""
+    missing = [option for option in NEEDED if option not in values]
+    if wishes.ask is None or not missing:
+        return
+    for option in (*missing, *(name for name in ("sample.symmetry",) if name not in values)):
+        answer = wishes.ask(option)
+        if answer is not None:
+            values[option], why[option] = answer, "given"
+
+
+def _assumptions(values: Mapping[str, Any], why: dict[str, str]) -> list[str]:
+    """Say which defaults are assumptions about the microscope or the sample."""
+    left = [option for option in ASSUMED if option not in values]
+    why |= dict.fromkeys(left, "assumed")
+    return [f"{', '.join(left)}: the defaults are assumed"] if left else []
 
 
 def _own_movies(project: Path) -> Path:
@@ -102,52 +194,43 @@ def _movies_sentence(movies: Movies) -> str:
     return f"{len(images.names)} {typical.kind.upper()} movies: {size}{frames}{header}"
 
 
-def _pixel_size(values: dict[str, Any], typical: Image | None) -> list[str]:
+def _pixel_size(values: dict[str, Any], why: dict[str, str], typical: Image | None) -> list[str]:
     header = typical.angpix if typical is not None else None
     if "optics.pixel_size" in values or header is None or math.isclose(header, 1.0, abs_tol=1e-6):
         return []
-    values["optics.pixel_size"] = round(header, 4)
+    values["optics.pixel_size"], why["optics.pixel_size"] = round(header, 4), "movies' headers"
     return [
         f"optics.pixel_size: {header:.4g} Å, from the movies' headers; a calibrated one is better"
     ]
 
 
-def _gain(wishes: Wishes, project: Path, source: Source, typical: Image | None) -> Draft:
-    if wishes.gain == NO_GAIN or typical is None:
-        return Draft()
-    if wishes.gain is not None:
-        return _use_gain(Path(os.path.abspath(wishes.gain)), project, "as given")
-    if not newproject.needs_gain(typical):
-        return Draft(told=("the movies hold fractions: they are taken as gain-corrected",))
-    found = newproject.gain_candidates(source, typical)
-    if len(found) == 1:
-        return _use_gain(found[0], project, "found beside the movies")
-    if found:
-        names = ", ".join(map(str, found))
-        return Draft(told=(f"several gain references fit, choose one with --gain: {names}",))
-    return Draft(told=("no gain reference found: the movies are taken as gain-corrected",))
+def _gain(choice: Choice, project: Path) -> Draft:
+    """Bring a gain reference into the project."""
+    path = choice.path
+    if path is None:
+        return Draft(told=choice.told)
+    inside = path.is_relative_to(project)
+    name = str(path.relative_to(project)) if inside else newproject.plain_name(path.name)
+    return Draft(
+        values={"gain.file": name},
+        why={"gain.file": choice.why},
+        links={} if inside else {name: path},
+        told=choice.told,
+    )
 
 
-def _use_gain(path: Path, project: Path, why: str) -> Draft:
-    told = (f"gain.file: {path}, {why}",)
-    if path.is_relative_to(project):
-        return Draft(values={"gain.file": str(path.relative_to(project))}, told=told)
-    name = newproject.plain_name(path.name)
-    return Draft(values={"gain.file": name}, links={name: path}, told=told)
-
-
-def _box(values: dict[str, Any]) -> list[str]:
+def _box(values: dict[str, Any], why: dict[str, str]) -> list[str]:
     angpix = values.get("optics.pixel_size")
     diameter = values.get("sample.particle_diameter")
     if "sample.box_size" in values or not angpix or not diameter:
         return []
     angpix *= values.get("motion_correction.bin_factor", 1)
     box = suggest_box(diameter, angpix)
-    values["sample.box_size"] = box
+    values["sample.box_size"], why["sample.box_size"] = box, "1.4 times the diameter"
     return [f"sample.box_size: {box} px = {box * angpix:.4g} Å, 1.4 times the diameter"]
 
 
-def _small_movies(values: dict[str, Any], typical: Image | None) -> list[str]:
+def _small_movies(values: dict[str, Any], why: dict[str, str], typical: Image | None) -> list[str]:
     angpix = values.get("optics.pixel_size")
     if typical is None or not angpix:
         return []
@@ -155,18 +238,19 @@ def _small_movies(values: dict[str, Any], typical: Image | None) -> list[str]:
     if spectrum_side(typical, angpix, binning) >= SPECTRUM_PX:
         return []
     values["motion_correction.power_spectra"] = False
-    why = "the movies are too small for those that RELION writes"
-    return [f"motion_correction.power_spectra: false, because {why}"]
+    reason = "the movies are too small for those that RELION writes"
+    why["motion_correction.power_spectra"] = "small movies"
+    return [f"motion_correction.power_spectra: false, because {reason}"]
 
 
-def _ctf_program(wishes: Wishes, values: dict[str, Any]) -> list[str]:
+def _ctf_program(wishes: Wishes, values: dict[str, Any], why: dict[str, str]) -> list[str]:
     if "ctf.program" in values or not wishes.here:
         return []
     if os.environ.get("RELION_CTFFIND_EXECUTABLE"):
         return []
     program = shutil.which("ctffind")
     if program is not None:
-        values["ctf.executable"] = program
+        values["ctf.executable"], why["ctf.executable"] = program, "on PATH"
         return [f"ctf.executable: {program}"]
-    values["ctf.program"] = "builtin"
+    values["ctf.program"], why["ctf.program"] = "builtin", "CTFFIND4 is not on PATH"
     return ["ctf.program: builtin, because CTFFIND4 is not on PATH"]

@@ -1,0 +1,1 @@
+"""What microscopes note beside their movies: SerialEM's ``.mdoc``, EPU's XML."""
