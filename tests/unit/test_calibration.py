@@ -26,7 +26,6 @@ from relion_dispatch.errors import InputError
 from relion_dispatch.host_memory import host_mem_mb
 from relion_dispatch.memory import Problem
 from relion_dispatch.profiles import Profile, load_profile
-from relion_dispatch.submit import send
 from tests.bench.submitting import particles
 
 ratios = st.lists(st.floats(0.01, 50), min_size=1, max_size=40)
@@ -236,20 +235,19 @@ def test_a_spoilt_basis_is_none(tmp_path: Path, text: str) -> None:
 
 
 def test_submit_leaves_the_basis_beside_the_script(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, m3: Profile
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    said = processes.Completed(returncode=0, stdout="Submitted batch job 71\n", stderr="")
+    monkeypatch.setattr(processes, "run", lambda *a, **k: said)
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(
-        processes,
-        "run",
-        lambda *a, **k: processes.Completed(
-            returncode=0, stdout="Submitted batch job 71\n", stderr=""
-        ),
-    )
-    (tmp_path / "Class2D/job006").mkdir(parents=True)
-    made = sized(m3, factors.NONE)
-    send(made)
-    assert basis.read(Path("Class2D/job006/run_submit.script.json")) == made.basis
+    folder = Path("Class2D/job006")
+    folder.mkdir(parents=True)
+    (folder / "run_submit.script").write_text(f"{folder}/run.out\n{folder}/run.err\n{CLASS2D}\n")
+    assert main(["submit", "--profile", "m3", f"{folder}/run_submit.script"]) == 0
+    assert "71" in capsys.readouterr().out
+    kept = basis.read(folder / "run_submit.script.json")
+    assert kept is not None
+    assert (kept.job_type, kept.partition, kept.leader) == ("class2d", "m3h", True)
 
 
 # ---------------------------------------------------------------------------- what a job has taken

@@ -9,16 +9,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from relion_dispatch.duration import SAFETY, minutes
-from relion_dispatch.host_memory import host_mem_mb
 from relion_dispatch.memory import Problem
-from relion_dispatch.needs import Need, Size, node_mem_mb
+from relion_dispatch.needs import Need, Size, memory_model, node_mem_mb
 
 if TYPE_CHECKING:
     from relion_dispatch.cluster import Cluster
     from relion_dispatch.plan import Plan
-
-#: The model of what no model knows: the job type's own number for each rank.
-FLAT = "flat"
 
 #: The file's name ends so in the place of the script's ``.run``.
 SUFFIX = ".json"
@@ -119,20 +115,22 @@ class Basis:
     @property
     def memory_model(self) -> str:
         """The model whose number was taken: ``flat`` where the data told it nothing."""
-        known = host_mem_mb(self.memory, self.problem, self.cpus_per_task) is not None
-        return self.memory if known else FLAT
+        return memory_model(self._need, self.cpus_per_task)
 
     @property
     def predicted_mem_mb(self) -> int:
         """Memory of the fullest node in MiB, by the model alone."""
-        need = Need(
+        return node_mem_mb(self._need, max(self.ranks_on), self.cpus_per_task)
+
+    @property
+    def _need(self) -> Need:
+        return Need(
             problem=self.problem,
             memory=self.memory,
             mem_mb_per_rank=self.mem_mb_per_rank,
             gpu="shared" if self.gpu else "none",
             ranks="workers" if self.leader else "every",
         )
-        return node_mem_mb(need, max(self.ranks_on), self.cpus_per_task)
 
     @property
     def predicted_min(self) -> float | None:

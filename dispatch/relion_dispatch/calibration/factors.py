@@ -15,6 +15,9 @@ from relion_dispatch import __version__
 #: The file's name in a profile's folder.
 FILE_NAME = "calibration.json"
 
+#: The model of what no model knows: the job type's own number for each rank.
+FLAT = "flat"
+
 #: With fewer jobs of a kind nothing is made smaller.
 MIN_JOBS = 3
 

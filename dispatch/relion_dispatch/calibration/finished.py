@@ -6,7 +6,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from relion_dispatch.calibration.basis import FLAT, Basis
+from relion_dispatch.calibration.basis import Basis
+from relion_dispatch.calibration.factors import FLAT
 from relion_dispatch.calibration.usage import Usage
 
 #: Slurm's words for jobs that took at least what they were given.
