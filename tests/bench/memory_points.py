@@ -70,7 +70,7 @@ def points() -> Iterator[Point]:
     yield _ctfrefine(96, 200)
     yield _ctfrefine(160, 20)
     yield Point(name="extract, box 200, 3838 x 3710", lines=_extract)
-    yield Point(name="mask, box 160", lines=_mask)
+    yield Point(name="mask, box 128", lines=_mask)
     yield Point(name="postprocess, box 160", lines=partial(_postprocess, locres=False))
     yield Point(name="local resolution, box 160", lines=partial(_postprocess, locres=True))
 
@@ -222,7 +222,7 @@ def _mask(noise: Noise) -> Lines:
     noise.path("MaskCreate/job006/mask.mrc")
     return (
         (
-            f"relion_mask_create --i {noise.blob('map.mrc', 160)} --o MaskCreate/job006/mask.mrc"
+            f"relion_mask_create --i {noise.blob('map.mrc', 128)} --o MaskCreate/job006/mask.mrc"
             f" --lowpass 15 --angpix {ANGPIX} --ini_threshold 0.005 --extend_inimask 1"
             " --width_soft_edge 2 --j 1"
         ),

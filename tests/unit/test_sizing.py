@@ -311,6 +311,32 @@ def test_more_power_takes_less_time() -> None:
     assert minutes("refine", Problem(box=360), 1, 1) is None
 
 
+def test_a_larger_search_takes_longer_and_a_symmetry_makes_it_smaller() -> None:
+    one = Problem(box=256, n_particles=50_000, classes=4, iterations=25)
+    whole, half, none = (
+        minutes("refine", replace(one, samples=samples), 2, 10) or 0
+        for samples in (4 * 3_096_576, 3_096_576, 4)
+    )
+    assert whole == minutes("refine", one, 2, 10)
+    assert half == pytest.approx(whole / 2, rel=0.05)
+    assert none == pytest.approx(whole / 10, rel=0.1)
+
+
+def test_gradients_look_at_a_part_of_the_images() -> None:
+    one = Problem(box=128, n_particles=200_000, iterations=200)
+    every, some = (
+        minutes("refine", replace(one, gradient=gradient), 1, 8) or 0 for gradient in (False, True)
+    )
+    assert some == pytest.approx(every / 20, rel=0.05)
+
+
+def test_small_micrographs_take_less_time() -> None:
+    many = Problem(n_micrographs=10_000, movie_shape=(3838, 3710))
+    small = replace(many, movie_shape=(959, 927))
+    ratio = (minutes("micrographs", many, 0, 36) or 0) / (minutes("micrographs", small, 0, 36) or 1)
+    assert 8 < ratio < 16
+
+
 def test_movies_take_a_minute_or_two_on_a_core() -> None:
     movies = Problem(n_micrographs=36, n_frames=40, movie_shape=(3838, 3710))
 

@@ -5,7 +5,7 @@
 #SBATCH --error=Extract/job006/run.err
 #SBATCH --open-mode=append
 #SBATCH --partition=comp
-#SBATCH --time=04:11:00
+#SBATCH --time=04:12:00
 #SBATCH --nodes=1
 #SBATCH --ntasks=12
 #SBATCH --cpus-per-task=1
@@ -104,9 +104,9 @@ else
   } </dev/null &
 fi
 relion_dispatch_main=$!
-trap 'relion_dispatch_stop "14940 s have passed, the time limit is near"' USR1
+trap 'relion_dispatch_stop "15000 s have passed, the time limit is near"' USR1
 {
-  sleep 14940
+  sleep 15000
   kill -USR1 $$
 } >/dev/null 2>&1 </dev/null &
 relion_dispatch_timer=$!

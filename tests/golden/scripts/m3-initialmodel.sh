@@ -5,7 +5,7 @@
 #SBATCH --error=InitialModel/job011/run.err
 #SBATCH --open-mode=append
 #SBATCH --partition=m3h
-#SBATCH --time=16:24:00
+#SBATCH --time=01:00:00
 #SBATCH --nodes=1
 #SBATCH --ntasks=1
 #SBATCH --cpus-per-task=8
@@ -105,9 +105,9 @@ else
   } </dev/null &
 fi
 relion_dispatch_main=$!
-trap 'relion_dispatch_stop "58920 s have passed, the time limit is near"' USR1
+trap 'relion_dispatch_stop "3480 s have passed, the time limit is near"' USR1
 {
-  sleep 58920
+  sleep 3480
   kill -USR1 $$
 } >/dev/null 2>&1 </dev/null &
 relion_dispatch_timer=$!

@@ -5,7 +5,7 @@
 #SBATCH --error=Refine3D/job013/run.err
 #SBATCH --open-mode=append
 #SBATCH --partition=m3h
-#SBATCH --time=08:13:00
+#SBATCH --time=04:50:00
 #SBATCH --nodes=1
 #SBATCH --ntasks=9
 #SBATCH --cpus-per-task=2
@@ -105,9 +105,9 @@ else
   } </dev/null &
 fi
 relion_dispatch_main=$!
-trap 'relion_dispatch_stop "29460 s have passed, the time limit is near"' USR1
+trap 'relion_dispatch_stop "17280 s have passed, the time limit is near"' USR1
 {
-  sleep 29460
+  sleep 17280
   kill -USR1 $$
 } >/dev/null 2>&1 </dev/null &
 relion_dispatch_timer=$!

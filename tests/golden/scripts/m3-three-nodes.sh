@@ -5,7 +5,7 @@
 #SBATCH --error=Class3D/job012/run.err
 #SBATCH --open-mode=append
 #SBATCH --partition=m3h
-#SBATCH --time=10:56:00
+#SBATCH --time=12:51:00
 #SBATCH --nodes=3
 #SBATCH --ntasks=25
 #SBATCH --ntasks-per-node=9
@@ -107,9 +107,9 @@ else
   } </dev/null &
 fi
 relion_dispatch_main=$!
-trap 'relion_dispatch_stop "39240 s have passed, the time limit is near"' USR1
+trap 'relion_dispatch_stop "46140 s have passed, the time limit is near"' USR1
 {
-  sleep 39240
+  sleep 46140
   kill -USR1 $$
 } >/dev/null 2>&1 </dev/null &
 relion_dispatch_timer=$!
