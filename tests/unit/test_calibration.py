@@ -23,6 +23,7 @@ from relion_dispatch.data import DataFacts
 from relion_dispatch.duration import SAFETY
 from relion_dispatch.engine import Plan, Request, plan
 from relion_dispatch.errors import InputError
+from relion_dispatch.healing import attempts
 from relion_dispatch.host_memory import host_mem_mb
 from relion_dispatch.memory import Problem
 from relion_dispatch.profiles import Profile, load_profile
@@ -360,6 +361,11 @@ def test_a_job_out_of_time_needs_more_than_it_had() -> None:
     assert stopped.time_ratio == 60 / (BASIS.predicted_min or 0)
 
 
+def test_seconds_tell_nothing_of_hours() -> None:
+    assert job(elapsed_min=0.5).time_ratio is None
+    assert job(elapsed_min=2).time_ratio == 2 / (BASIS.predicted_min or 0)
+
+
 def test_relions_estimate_only_raises() -> None:
     quick = used(seconds=1)
     low, high = (measured(job(), quick, each, 30) for each in (1.0, 10**5))
@@ -474,6 +480,19 @@ def test_without_records_the_jobs_output_tells_the_time(site: Path) -> None:
     Path("Class2D/job002/run.out").write_text("relion-dispatch: exit code 0 after 600 s\n")
     found = collect.collect([Path()], scheduler=False)
     assert [(each.peak_mem_mb, each.elapsed_min) for each in found.jobs] == [(None, 10.0)]
+
+
+def test_the_time_of_a_part_is_not_that_of_the_whole(site: Path) -> None:
+    attempts.note("Class2D/job001", 1, attempts.STARTED)
+    attempts.note("Class2D/job001", 2, attempts.STARTED, continued=11)
+    found = collect.collect([Path()], scheduler=True)
+    assert [each.elapsed_min for each in found.jobs] == [None, 150, 150]
+    assert all(each.peak_mem_mb for each in found.jobs)
+
+
+def test_the_job_is_the_one_that_was_noted_last(site: Path) -> None:
+    attempts.note("Class2D/job001", 1, attempts.SUBMITTED, job_id="73")
+    assert collect.collect([Path()], scheduler=True).jobs[0].job_id == "73"
 
 
 def test_a_project_that_is_none_is_told(site: Path) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from relion_dispatch import __version__, processes
@@ -111,7 +111,15 @@ def _measured(job: Finished, known: Mapping[str, Usage], every_s: int) -> Finish
     elif used.partition != job.basis.partition:
         return "the scheduler's records mean another job"
     found = measured(job, used, usage.estimated_mb(text), every_s)
+    if found is not None and _in_parts(Path(job.project, job.job_dir)):
+        found = replace(found, elapsed_min=None)
     return found or "running, failed or cancelled"
+
+
+def _in_parts(job_dir: Path) -> bool:
+    """Whether a job went on where an earlier attempt had ended: its time is not that of all."""
+    noted = attempts.read(job_dir)
+    return bool(noted) and noted[-1].continued is not None
 
 
 def _output(job_dir: Path) -> str:

@@ -16,6 +16,9 @@ OUT_OF_MEMORY, OUT_OF_TIME, DONE = "OUT_OF_MEMORY", "TIMEOUT", "COMPLETED"
 #: A peak is trusted in jobs that were looked at so many times at least.
 LOOKS = 4
 
+#: The time of shorter jobs tells of their start, not of their work.
+LEAST_MIN = 1.0
+
 
 @dataclass(frozen=True, kw_only=True)
 class Finished:
@@ -69,8 +72,8 @@ class Finished:
     @property
     def time_ratio(self) -> float | None:
         """Measured by predicted time."""
-        predicted = self.basis.predicted_min
-        return self.elapsed_min / predicted if predicted and self.elapsed_min else None
+        predicted, elapsed = self.basis.predicted_min, self.elapsed_min or 0
+        return elapsed / predicted if predicted and elapsed >= LEAST_MIN else None
 
     def to_json(self) -> dict[str, Any]:
         """Return it as plain values."""
