@@ -142,20 +142,26 @@ def need(
 
 
 def _problem(resolved: Resolved, command: Command, data: DataFacts, ranks: Ranks) -> Problem:
-    """Return what decides about memory, with the options that the job type adds."""
-    found = problem(command, data, resolved.relion_job)
-    added = {name for each in resolved.types for name in each.relion_add_parameter}
-    removed = {name for each in resolved.types for name in each.relion_remove_parameter}
-    via_disc = found.via_disc and "dont_combine_weights_via_disc" not in added
-    everyone = found.preread == "leader" and "no_parallel_disc_io" in removed
-    preread = "all" if everyone else found.preread
-    return replace(
-        found,
-        alone=ranks == "single",
-        halves=found.halves or ranks == "halves",
-        via_disc=via_disc,
-        preread=preread,
-    )
+    """Return what decides about memory, with the options that the job type adds and removes."""
+    found = problem(_with_types_options(resolved, command), data, resolved.relion_job)
+    return replace(found, alone=ranks == "single", halves=found.halves or ranks == "halves")
+
+
+def _with_types_options(resolved: Resolved, command: Command) -> Command:
+    """Return a command as it will run, where that decides about memory.
+
+    A type that names a GPU's memory itself has taken what stays free off it already.
+    """
+    if command.program is None:
+        return command
+    kept = {"dont_combine_weights_via_disc", "no_parallel_disc_io", "preread_images", "scratch_dir"}
+    kept |= set() if resolved.adjust else {"free_gpu_memory"}
+    for each in resolved.types:
+        command = command.without(*(kept & set(each.relion_remove_parameter)))
+        for name in sorted(kept & set(each.relion_add_parameter)):
+            value = each.relion_add_parameter[name]
+            command = command.with_option(name, value or None, raw=True)
+    return command
 
 
 def _continued(resolved: Resolved, command: Command, data: DataFacts) -> tuple[Ranks, Gpu]:

@@ -174,3 +174,18 @@ def test_scratch_space_is_said() -> None:
     assert made.main.has("scratch_dir")
     unknown = planned("--scratch_dir /local", None)
     assert "How much scratch space the images take is unknown." in unknown.notes
+
+
+def test_options_that_the_job_type_adds_count() -> None:
+    profile = load_profile("m3")
+    more = {"preread_images": "", "free_gpu_memory": "12000"}
+    types = dict(profile.job_types)
+    types["refine"] = replace(
+        types["refine"], relion_add_parameter={**types["refine"].relion_add_parameter, **more}
+    )
+    data = DataFacts(box=256, n_particles=1000)
+    request = Request(commands=(REFINE.replace("--K 4", "--pad 2 --K 1"),), data=data)
+    plain, made = plan(request, profile), plan(request, replace(profile, job_types=types))
+
+    assert (plain.ntasks, made.ntasks) == (9, 5)
+    assert any("All images are read into memory: 250 MB" in note for note in made.notes)
