@@ -186,15 +186,24 @@ def test_a_job_that_is_planned_no_more_disappears_if_it_never_began(project: Pat
     assert states(project) == {POST.name: RUNNING, MASK.name: SCHEDULED}
 
 
-def test_a_job_that_the_user_has_deleted_is_planned_again(project: Path) -> None:
+def test_a_job_that_the_user_has_deleted_is_listed_again_when_it_begins(project: Path) -> None:
     """The window moves its directory away and takes it off the list."""
     jobs = listed(project)
     jobs.forget([MASK.name])
     (project / FILE).write_text(jobs.write())
     (project / "MaskCreate/job036").rename(project / "Trash")
     planned.enter(project, [MASK, POST], 101)
-    assert states(project) == {POST.name: SCHEDULED, MASK.name: SCHEDULED}
+    assert states(project) == {POST.name: SCHEDULED}
+    assert not (project / MASK.name).exists()
+    register.begin(project, MASK.name)
+    assert states(project) == {POST.name: SCHEDULED, MASK.name: RUNNING}
     assert (project / MASK.name / "job.star").exists()
+
+
+def test_a_lost_job_list_is_written_anew(project: Path) -> None:
+    (project / FILE).unlink()
+    planned.enter(project, [MASK, POST], 101)
+    assert states(project) == {MASK.name: SCHEDULED, POST.name: SCHEDULED}
 
 
 def test_a_finished_project_enters_as_it_is(tmp_path: Path) -> None:

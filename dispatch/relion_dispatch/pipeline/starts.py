@@ -128,6 +128,8 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     )
     parser.add_argument("--o", type=Path, required=True, help="the Select job's directory")
     evidence.add_arguments(parser)
+    # RELION's window gives it to every External job, such as a copy of this one.
+    parser.add_argument("--j", help=argparse.SUPPRESS)
     return parser.parse_args(argv)
 
 

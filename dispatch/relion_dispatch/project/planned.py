@@ -150,9 +150,13 @@ def enter(folder: Path, planned: Sequence[Record], reserved: int) -> None:
     if not planned:
         return
     (folder / PROJECT_FILE).touch()
+    before = {record.name: record for record in records.read_all(folder)}
     known = {record.name for record in planned}
-    dropped = [each for each in records.read_all(folder) if each.name not in known]
+    dropped = [record for name, record in before.items() if name not in known]
     with register.job_list(folder, planned[0].flavour, "the pipeline's jobs") as found:
+        # A job of an earlier run that is listed no more was deleted in the window.
+        deleted = {*before} - {*found.names} if {*before} & {*found.names} else set()
+        planned = [record for record in planned if record.name not in deleted]
         states = _states(folder, planned, found)
         for record in planned:
             if states[record.name] == SCHEDULED or record.name not in found.names:
