@@ -30,6 +30,12 @@ FIGURES = """
     painted: [...svg.querySelectorAll('polyline, circle, rect, path, image')]
       .filter(each => { const b = each.getBoundingClientRect(); return b.width + b.height > 1; })
       .length,
+    overlapping: (() => {
+      const boxes = [...svg.querySelectorAll('.tick')].map(t => [t, t.getBoundingClientRect()]);
+      return boxes.filter(([, a], at) => boxes.slice(at + 1).some(([, b]) =>
+        a.left < b.right && b.left < a.right && a.top + 1 < b.bottom && b.top + 1 < a.bottom))
+        .map(([t]) => t.textContent);
+    })(),
     smallest: Math.min(99, ...texts.map(t => scale * parseFloat(getComputedStyle(t).fontSize))),
     outside: texts.filter(t => {
       const b = t.getBoundingClientRect();
@@ -124,6 +130,7 @@ def test_every_figure_is_drawn_and_can_be_read(page: Page, report: Path, width: 
         assert figure["painted"] > 0, figure
         assert figure["smallest"] > 9, figure
         assert figure["outside"] == [], figure
+        assert figure["overlapping"] == [], figure
     pictures = page.ask(IMAGES)
     assert len(pictures) > 60
     for picture in pictures:

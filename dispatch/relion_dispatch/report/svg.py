@@ -119,11 +119,12 @@ class Chart:
                 box(left + 0.5, top, width, bottom - top, kind=f"bar {kind}", tip=tip)
             )
 
-    def level(self, y: float, label: str) -> None:
-        """Draw a horizontal line with a text at its right end."""
+    def level(self, y: float, label: str = "") -> None:
+        """Draw a horizontal line with a text at its left end."""
         (left, height), (right, _) = self.at(self.x.low, y), self.at(self.x.high, y)
         self._body.append(_straight(left, height, right, height, "guide"))
-        self._body.append(text(right - 3, height - 4, label, "note", "end"))
+        if label:
+            self._body.append(text(left + 4, height - 4, label, "note"))
 
     def crossing(self, x: float, y: float, label: str) -> None:
         """Mark a point and draw a line from it down to the axis."""

@@ -76,9 +76,10 @@ def chart(measure: Measure) -> Figure:
     drawn.points([point for at, point in points if far[at]], "out")
     middle = tools.median(measure.values)
     if np.isfinite(middle):
-        drawn.level(middle, f"median {number(middle)} {measure.unit}")
-    left_out = len(order) - len(chosen)
-    return Figure(svg=drawn.svg(), title=measure.title, caption=_caption(far, left_out))
+        drawn.level(middle)
+    caption = f"Dashed: the median, {number(middle)} {measure.unit}. "
+    caption += _caption(far, len(order) - len(chosen))
+    return Figure(svg=drawn.svg(), title=measure.title, caption=caption)
 
 
 def _of(measure: Measure, at: int) -> tuple[str, str, str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 
@@ -14,6 +15,8 @@ from relion_dispatch.status.model import State
 
 #: Rows of the figure of times, at most: the longest jobs.
 MOST_ROWS = 40
+#: Kinds of steps whose share of the time is drawn.
+SHARES = 12
 ROW, LEFT, WIDTH = 17.0, 128.0, 380.0
 
 
@@ -25,6 +28,8 @@ def build(source: Source) -> Iterator[Block]:
         return
     yield Facts(facts=tuple(totals(found)))
     if drawn := timeline(found):
+        yield drawn
+    if drawn := shares(found):
         yield drawn
     yield table(found)
     if tried := retries(found):
@@ -87,6 +92,30 @@ def timeline(found: Sequence[Job]) -> Figure | None:
     return Figure(svg=drawing, title="When each job ran", caption=caption)
 
 
+def shares(found: Sequence[Job]) -> Figure | None:
+    """Draw which kinds of steps have taken the cores' time; None where no times are known."""
+    sums: dict[str, float] = {}
+    for job in found:
+        kind = re.sub(r"_\d+$", "", job.step)
+        sums[kind] = sums.get(kind, 0.0) + (job.elapsed_s or 0.0) * job.cores
+    total = sum(sums.values())
+    if not total:
+        return None
+    most = sorted(sums.items(), key=lambda each: -each[1])[:SHARES]
+    body = []
+    for row, (kind, core_s) in enumerate(most):
+        top, width = 6 + row * ROW, (WIDTH - LEFT - 60) * core_s / most[0][1]
+        tip = f"{kind}: {tools.duration(core_s)} on one core"
+        body.append(svg.text(LEFT - 6, top + 11, kind, "tick", "end"))
+        body.append(svg.box(LEFT, top, max(1.0, width), ROW - 5, kind="bar s1", tip=tip))
+        share = f"{core_s / total:.0%}" if core_s >= 0.005 * total else "<1%"
+        body.append(svg.text(LEFT + width + 5, top + 11, share, "tick"))
+    title = "Where the cores' time went"
+    drawing = svg.wrap(body, title=title, width=WIDTH, height=ROW * len(most) + 10)
+    caption = "Starts and rounds together; cores times time."
+    return Figure(svg=drawing, title=title, caption=caption)
+
+
 def _unit(span_s: float) -> tuple[str, float]:
     if span_s < 600:
         return "s", 1.0
@@ -95,10 +124,10 @@ def _unit(span_s: float) -> tuple[str, float]:
 
 def table(found: Sequence[Job]) -> Table:
     """List the jobs with what they asked for and what they took."""
-    head = ("step", "directory", "state", "time", "of", "ranks", "threads", "CPU used", "GPUs")
+    head = ("step", "directory", "state", "time", "time asked", "ranks", "threads", "CPU used")
     return Table(
         title="Asked for and used",
-        head=(*head, "memory used", "of"),
+        head=(*head, "GPUs", "memory", "memory asked"),
         rows=tuple(map(_row, found)),
         right=tuple(range(3, 11)),
         caption="A dash: nobody has noted it. The scheduler measures what was used.",

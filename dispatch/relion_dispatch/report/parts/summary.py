@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from relion_dispatch.errors import InputError
@@ -171,7 +172,7 @@ def resolutions(found: list[Stage]) -> Figure | None:
     if len(known) < 2:
         return None
     values = [value for _, value in known]
-    ticks = tuple((float(at), _short(name)) for at, (name, _) in enumerate(known))
+    ticks = _ticks([name for name, _ in known])
     drawn = Chart(
         title="Resolution at each stage",
         x=Axis(label="stage", low=-0.4, high=len(known) - 0.6, ticks=ticks),
@@ -200,7 +201,7 @@ def particles(found: list[Stage]) -> Figure | None:
     ]
     if len(known) < 2:
         return None
-    ticks = tuple((float(at), _short(name)) for at, (name, _) in enumerate(known))
+    ticks = _ticks([name for name, _ in known])
     counts = [count for _, count in known]
     drawn = Chart(
         title="Particles at each stage",
@@ -215,9 +216,25 @@ def particles(found: list[Stage]) -> Figure | None:
     return Figure(svg=drawn.svg(), title="Particles", caption=caption)
 
 
-def _short(name: str) -> str:
-    short = {"Initial model": "initial", "2D classes": "2D", "3D classes": "3D"}
-    return short.get(name, name.replace("Refined, round ", "round ").split(",")[0])
+#: Short names of stages for an axis.
+SHORT = {"Initial model": "initial", "2D classes": "2D", "3D classes": "3D", "Particles": "all"}
+
+
+def _ticks(names: Sequence[str]) -> tuple[tuple[float, str], ...]:
+    """Return the stages' names as they fit below an axis, at 0, 1, 2, …."""
+    crowded = len(names) > 7
+    return tuple((float(at), _short(name, crowded=crowded)) for at, name in enumerate(names))
+
+
+def _short(name: str, *, crowded: bool) -> str:
+    if name.startswith("Final map"):
+        return "final"
+    round_ = re.fullmatch(r"Refined, round (\d+)", name)
+    if round_:
+        return f"r{round_[1]}" if crowded else f"round {round_[1]}"
+    if name == "Refined":
+        return "r0" if crowded else "refined"
+    return SHORT.get(name, name.lower())
 
 
 def way(source: Source) -> Iterator[Block]:
