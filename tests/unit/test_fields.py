@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
@@ -82,6 +85,26 @@ def test_csh_reads_the_settings_back() -> None:
     done = subprocess.run(["csh", "-fc", script], capture_output=True, text=True, check=True)
 
     assert done.stdout.splitlines() == list(values.values())
+
+
+@pytest.mark.skipif(not shutil.which("csh"), reason="needs csh")
+def test_the_hooks_line_for_csh_works_as_documented() -> None:
+    beside = Path(sys.executable).parent
+    path = f"{beside}:{os.environ['PATH']}"
+    asked = "relion-dispatch env --profile m3 --shell"
+    shells = {
+        "csh": ["csh", "-fc", f'eval "`{asked} csh`"; env -0'],
+        "bash": ["bash", "-c", f'eval "$({asked} bash)"; env -0'],
+    }
+    found = {}
+    for shell, argv in shells.items():
+        done = subprocess.run(
+            argv, capture_output=True, text=True, check=True, env={**os.environ, "PATH": path}
+        )
+        pairs = (each.partition("=") for each in done.stdout.split("\0"))
+        found[shell] = {name: value for name, _, value in pairs if name.startswith("RELION_")}
+    assert found["csh"] == found["bash"]
+    assert found["csh"]["RELION_QSUB_COMMAND"].endswith("relion-dispatch submit")
 
 
 def test_csh_and_modules_have_their_own_words() -> None:
