@@ -139,8 +139,14 @@ def test_an_exit_code_tells_what_is_left(code: int, failure: Failure) -> None:
     assert f"exit code {code}" in evidence
 
 
-def test_a_job_that_is_gone_without_a_word_is_its_nodes_fault() -> None:
-    assert found(state=None)[0] is Failure.NODE
+@pytest.mark.parametrize("err", ["", "WARNING: an option was specified twice"])
+@pytest.mark.parametrize("state", [None, State.ENDED, State.FAILED])
+def test_a_job_that_is_gone_without_an_exit_code_is_its_nodes_fault(
+    state: State | None, err: str
+) -> None:
+    told, evidence = found(err, state=state, word="FAILED" if state else "")
+    assert told is Failure.NODE
+    assert ("FAILED" in evidence) == bool(state)
 
 
 def test_an_error_is_quoted_with_its_message() -> None:

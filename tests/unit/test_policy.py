@@ -105,7 +105,7 @@ def test_time_goes_on_as_often_as_needed_while_there_is_progress() -> None:
     decision = next_step(many, profile.cluster, ON, replan)
     assert decision.go_on
     assert decision.changes == {}
-    assert "behind 4" in decision.reason
+    assert "behind iteration 4" in decision.reason
 
 
 @pytest.mark.parametrize("iteration", [None, 0, 3])

@@ -185,8 +185,9 @@ def _by_code(remains: Remains) -> Finding | None:
     if code in _MISSING_PROGRAM:
         said = f"exit code {code}: a program is missing or cannot be run"
         return Finding(failure=Failure.BAD_INPUT, evidence=(said,))
-    if code is None and not remains.err and remains.state in (None, State.ENDED):
-        said = "the job is gone without a word, and nobody knows how it ended"
+    if code is None:  # every script leaves one, unless it is killed outright
+        words = ", ".join(word for word in (remains.word, remains.reason) if word)
+        said = f"the job is gone without an exit code; the scheduler says {words or 'nothing'}"
         return Finding(failure=Failure.NODE, evidence=(said,))
     return None
 

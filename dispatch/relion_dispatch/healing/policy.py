@@ -222,7 +222,7 @@ def _fewer_ranks(size: Asked) -> Iterator[_Proposal]:
 def _continue(last: Attempt) -> Iterator[_Proposal]:
     if progressed(last):
         yield _Proposal(
-            reason=f"Time limit: goes on behind {last.iteration}, as often as needed.",
+            reason=f"Time limit: goes on behind iteration {last.iteration}, as often as needed.",
             changes={},
             better=lambda new: True,
         )
