@@ -17,8 +17,8 @@ from relion_dispatch.memory import MIB, Problem
 #: What a process holds before it has read anything, without and with MPI, in MiB (measured).
 BASE_MB, MPI_BASE_MB = 14, 26
 
-#: Small arrays and memory that an allocator does not give back (measured: at most 5 %).
-MARGIN = 1.08
+#: Small arrays, and memory that an allocator does not give back (measured: up to a tenth).
+MARGIN = 1.12
 
 #: Bytes of a particle's row in every rank: as a table, and as RELION's own list (measured with 18
 #: columns: 0.9 kB; RELION's own files have up to twice as many).
@@ -28,8 +28,12 @@ PARTICLE_BYTES = 1300
 #: not measured.
 GPU_HOST_MB = 1000
 
-#: Micrographs may hold more particles than the average one; where nobody knows, they hold these.
+#: One of many micrographs may hold so many times the average's particles; these where nobody knows.
 UNEVEN, CROWDED = 1.5, 400
+
+#: The most that ranks send each other at once, in bytes (``MAX_PACK_SIZE``, src/ml_model.cpp of
+#: 3.1; a tenth of it from 4.0 on).
+PACK_BYTES = 8 * 671_010_000
 
 
 def host_mem_mb(
@@ -83,11 +87,12 @@ def _refine(problem: Problem, threads: int) -> float | None:
     - the maps' transforms: the back-projectors of the iteration before, the projectors done, a
       padded map and its transform (``computeFourierTransformMap``, src/projector.cpp);
     - expectation: all projectors and back-projectors, and each thread's images;
-    - adding up the ranks' sums: the back-projectors packed once (through files) or twice
-      (src/ml_optimiser_mpi.cpp, ``combineAllWeightedSums``);
+    - adding up the ranks' sums: the back-projectors packed once (through files), or sent and
+      received in pieces (src/ml_optimiser_mpi.cpp, ``combineAllWeightedSums``);
     - reconstruction: a complex and three real arrays more (``BackProjector::reconstruct``; this
-      is the ``9 x`` of RELION's own estimate), and after the last iteration over all data one of
-      the files with the halves' sums (``readTemporaryDataAndWeightArraysAndReconstruct``).
+      is the ``9 x`` of RELION's own estimate; 4.0 and 5.0 skip gridding and need less); after the
+      last iteration over all data one of the files with the halves' sums besides
+      (``readTemporaryDataAndWeightArraysAndReconstruct``).
     """
     if problem.box is None:
         return None
@@ -95,7 +100,7 @@ def _refine(problem: Problem, threads: int) -> float | None:
     n = float(problem.box**problem.dimensions)
     sums = 12 * k * v * (2 if problem.pseudo_halves else 1)
     copies = 10 * k * v if problem.accelerated else 0
-    packed = 0 if problem.alone else sums * (1 if problem.via_disc else 2)
+    packed = 0.0 if problem.alone else sums if problem.via_disc else 2 * min(sums, PACK_BYTES)
     last = 4 * v + 8 * n if problem.halves else 0
     moments = (
         8 * (k - 1) * v + 16 * p,
@@ -169,7 +174,8 @@ def _per_micrograph(problem: Problem) -> float:
     """Particles of a crowded micrograph."""
     if problem.n_particles is None or not problem.n_micrographs:
         return CROWDED
-    return UNEVEN * problem.n_particles / problem.n_micrographs
+    uneven = UNEVEN - (UNEVEN - 1) / problem.n_micrographs
+    return uneven * problem.n_particles / problem.n_micrographs
 
 
 def _ctfrefine(problem: Problem, threads: int) -> float | None:
@@ -191,7 +197,8 @@ def _polish(problem: Problem, threads: int) -> float | None:
 
     Of each particle and frame half a complex transform and a map of correlations
     (``MotionEstimator::prepMicrograph``, src/jaz/motion/motion_estimator.cpp), of each particle a
-    prediction; a frame for each thread, and tables of all frames and frequencies.
+    prediction; tables of all frames and frequencies. 4.0 and 5.0 read a whole movie, as 3.1 does of
+    EER (``MicrographHandler::loadMovie``), otherwise 3.1 reads a frame for each thread.
     """
     if problem.movie_shape is None or problem.n_frames is None or problem.box is None:
         return None
@@ -199,7 +206,7 @@ def _polish(problem: Problem, threads: int) -> float | None:
     pixels, frames = problem.box**2, problem.n_frames
     images = (16 * frames + 16) * pixels * _per_micrograph(problem)
     tables = (8 + 4 * threads) * frames * pixels
-    movie = (8 + 4 * threads) * problem.pixels()
+    movie = (8 + 4 * max(frames, threads)) * problem.pixels()
     return max(making, kept + images + tables + movie) + _rows(problem)
 
 

@@ -8,7 +8,7 @@
 #SBATCH --nodes=1
 #SBATCH --ntasks=3
 #SBATCH --cpus-per-task=1
-#SBATCH --mem=13400M
+#SBATCH --mem=13900M
 set +u -eo pipefail
 relion_dispatch_exit() {
   local code=$? command=$BASH_COMMAND job=Refine3D/job013/ exit_file=Refine3D/job013/run.exit reason=failed

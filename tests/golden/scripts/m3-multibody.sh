@@ -9,7 +9,7 @@
 #SBATCH --nodes=1
 #SBATCH --ntasks=9
 #SBATCH --cpus-per-task=2
-#SBATCH --mem=57500M
+#SBATCH --mem=59300M
 #SBATCH --gres=gpu:2
 set +u -eo pipefail
 relion_dispatch_exit() {
@@ -63,7 +63,7 @@ export RELION_SHELL=bash OMP_NUM_THREADS=1 OMPI_MCA_hwloc_base_binding_policy=no
 type module >/dev/null 2>&1 || . /etc/profile.d/modules.sh 2>/dev/null ||
   module() { echo "relion-dispatch: no module command here for: module $*" >&2; }
 module load relion
-echo "relion-dispatch: refine_multibody on $(hostname), $(date '+%F %T'), 9 ranks of 2 threads, 2 GPUs a node, 57500 MB a node"
+echo "relion-dispatch: refine_multibody on $(hostname), $(date '+%F %T'), 9 ranks of 2 threads, 2 GPUs a node, 59300 MB a node"
 nvidia-smi -L 2>/dev/null || echo "GPUs: ${CUDA_VISIBLE_DEVICES:-none}"
 module list 2>&1 || true
 programs="relion_flex_analyse relion_refine_mpi"

@@ -9,7 +9,7 @@
 #SBATCH --nodes=1
 #SBATCH --ntasks=18
 #SBATCH --cpus-per-task=2
-#SBATCH --mem=108400M
+#SBATCH --mem=154000M
 set +u -eo pipefail
 relion_dispatch_exit() {
   local code=$? command=$BASH_COMMAND job=Polish/job020/ exit_file=Polish/job020/run.exit reason=failed
@@ -62,7 +62,7 @@ export RELION_SHELL=bash OMP_NUM_THREADS=1 OMPI_MCA_hwloc_base_binding_policy=no
 type module >/dev/null 2>&1 || . /etc/profile.d/modules.sh 2>/dev/null ||
   module() { echo "relion-dispatch: no module command here for: module $*" >&2; }
 module load relion
-echo "relion-dispatch: polish on $(hostname), $(date '+%F %T'), 18 ranks of 2 threads, 108400 MB a node"
+echo "relion-dispatch: polish on $(hostname), $(date '+%F %T'), 18 ranks of 2 threads, 154000 MB a node"
 nvidia-smi -L 2>/dev/null || echo "GPUs: ${CUDA_VISIBLE_DEVICES:-none}"
 module list 2>&1 || true
 programs="relion_motion_refine_mpi"
