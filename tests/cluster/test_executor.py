@@ -241,21 +241,18 @@ def test_no_cancel_leaves_jobs_to_the_next_head(project: Project) -> None:
     assert traces(project) == {"0": 1, "1": 1, "2": 1}
 
 
-@pytest.mark.parametrize("jobs_at_once", ["8", "24"])
-def test_killed_heads_lose_nothing_and_run_nothing_twice(
-    project: Project, jobs_at_once: str
-) -> None:
-    """With few jobs at once they are submitted alone, with many in an array."""
-    write(project, TRACES)
+def test_heads_killed_twenty_times_lose_nothing_and_run_nothing_twice(project: Project) -> None:
+    """Three jobs at once, so that the run lasts; in turn each alone, and all three in an array."""
+    write(project, TRACES.replace("sleep 0.", "sleep 1."))
+    command = ("--config", "n_jobs=60", "--jobs")
     dice = random.Random(7)
-    for _ in range(4):
-        project.run_and_kill(
-            "--config", "n_jobs=24", "--jobs", jobs_at_once, after_s=dice.uniform(0, 1)
-        )
-    done = project.run("--config", "n_jobs=24", "--jobs", jobs_at_once)
+    for number in range(20):
+        arrays = ("--relion-dispatch-array-jobs", "3" if number % 2 else "0")
+        project.run_and_kill(*command, "3", *arrays, after_s=dice.uniform(0, 1.5))
+    done = project.run(*command, "60")
     assert done.returncode == 0, done.output
-    assert traces(project) == {str(number): 1 for number in range(24)}
-    assert len(list(project.path.glob("out/*"))) == 24
+    assert traces(project) == {str(number): 1 for number in range(60)}
+    assert len(list(project.path.glob("out/*"))) == 60
 
 
 @pytest.mark.parametrize("n_jobs", [2, 12])
