@@ -9,7 +9,7 @@ import pytest
 
 from relion_dispatch.body import Script, body
 from relion_dispatch.errors import InputError
-from relion_dispatch.project import enter, planned, records, register, star
+from relion_dispatch.project import enter, planning, records, register, star
 from relion_dispatch.project.flavours import (
     ABORTED,
     FAILED,
@@ -47,7 +47,7 @@ POST = Record(
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A project with two planned jobs."""
     monkeypatch.chdir(tmp_path)
-    planned.enter(tmp_path, [MASK, POST], 101)
+    planning.enter(tmp_path, [MASK, POST], 101)
     return tmp_path
 
 
@@ -79,7 +79,7 @@ def test_planned_jobs_are_scheduled_and_the_window_counts_behind_them(project: P
 def test_entering_again_changes_nothing(project: Path) -> None:
     before = (project / FILE).read_text()
     (project / ".pipeline_has_changed").unlink()
-    planned.enter(project, [MASK, POST], 101)
+    planning.enter(project, [MASK, POST], 101)
     assert (project / FILE).read_text() == before
     assert not (project / ".pipeline_has_changed").exists()
 
@@ -166,7 +166,7 @@ def test_a_running_job_is_not_settled(project: Path) -> None:
 
 def test_many_jobs_at_once_lose_nothing(tmp_path: Path) -> None:
     many = [replace(POST, name=f"PostProcess/job{n:03d}/", step=f"post_{n}") for n in range(1, 9)]
-    planned.enter(tmp_path, many, 101)
+    planning.enter(tmp_path, many, 101)
     command = [sys.executable, "-m", "relion_dispatch.project.enter", "begin"]
     running = [subprocess.Popen([*command, record.name], cwd=tmp_path) for record in many]
     assert [process.wait(timeout=60) for process in running] == [0] * len(many)
@@ -176,13 +176,13 @@ def test_many_jobs_at_once_lose_nothing(tmp_path: Path) -> None:
 
 def test_a_job_that_is_planned_no_more_disappears_if_it_never_began(project: Path) -> None:
     register.begin(project, POST.name)
-    planned.enter(project, [POST], 101)
+    planning.enter(project, [POST], 101)
 
     assert states(project) == {POST.name: RUNNING}
     assert not (project / "MaskCreate/job036").exists()
     assert not (project / "MaskCreate/mask").is_symlink()
     assert records.read(project, MASK.name) is None
-    planned.enter(project, [MASK], 101)
+    planning.enter(project, [MASK], 101)
     assert states(project) == {POST.name: RUNNING, MASK.name: SCHEDULED}
 
 
@@ -192,7 +192,7 @@ def test_a_job_that_the_user_has_deleted_is_listed_again_when_it_begins(project:
     jobs.forget([MASK.name])
     (project / FILE).write_text(jobs.write())
     (project / "MaskCreate/job036").rename(project / "Trash")
-    planned.enter(project, [MASK, POST], 101)
+    planning.enter(project, [MASK, POST], 101)
     assert states(project) == {POST.name: SCHEDULED}
     assert not (project / MASK.name).exists()
     register.begin(project, MASK.name)
@@ -202,7 +202,7 @@ def test_a_job_that_the_user_has_deleted_is_listed_again_when_it_begins(project:
 
 def test_a_lost_job_list_is_written_anew(project: Path) -> None:
     (project / FILE).unlink()
-    planned.enter(project, [MASK, POST], 101)
+    planning.enter(project, [MASK, POST], 101)
     assert states(project) == {MASK.name: SCHEDULED, POST.name: SCHEDULED}
 
 
@@ -211,7 +211,7 @@ def test_a_finished_project_enters_as_it_is(tmp_path: Path) -> None:
         (tmp_path / name).mkdir(parents=True)
         (tmp_path / name / f"RELION_JOB_EXIT_{marker}").touch()
     (tmp_path / MASK.name / "threshold.txt").write_text("0.05")
-    planned.enter(tmp_path, [MASK, POST], 101)
+    planning.enter(tmp_path, [MASK, POST], 101)
     assert states(tmp_path) == {MASK.name: SUCCEEDED, POST.name: FAILED}
     assert options(tmp_path, MASK.name)["inimask_threshold"] == "0.05"
 
@@ -221,9 +221,9 @@ def test_numbers_that_the_window_has_given_are_refused(project: Path) -> None:
     jobs.put(replace(POST.job, name="PostProcess/job002/", alias="None"), SUCCEEDED)
     (project / FILE).write_text(jobs.write())
 
-    planned.check_numbers(project, [MASK, POST], 1001)
+    planning.check_numbers(project, [MASK, POST], 1001)
     with pytest.raises(InputError, match=r"PostProcess/job002/.*first_job: 1001"):
-        planned.check_numbers(project, [MASK, POST], 1)
+        planning.check_numbers(project, [MASK, POST], 1)
 
 
 def test_no_job_fails_because_of_the_list(
@@ -266,7 +266,7 @@ def test_a_job_of_many_processes_runs_until_the_run_is_over(project: Path) -> No
     assert states(project)[MASK.name] == RUNNING
     assert register.settle(project) == ()
 
-    planned.enter(project, [MASK, POST], 101)
+    planning.enter(project, [MASK, POST], 101)
     assert states(project)[MASK.name] == SCHEDULED
 
 
