@@ -15,7 +15,7 @@ from relion_dispatch.healing import entry
 from relion_dispatch.jobtypes import Job, JobType, Resolved
 from relion_dispatch.needs import Need, Size
 from relion_dispatch.plan import Plan, Request
-from relion_dispatch.sizing import size
+from relion_dispatch.sizing import size, warnings
 
 if TYPE_CHECKING:
     from relion_dispatch.cluster import Cluster
@@ -125,6 +125,7 @@ def _plan(request: Request, profile: Profile, choice: _Choice) -> Plan:
         notes=(*choice.notes, *choice.final.notes),
         basis=Basis.of(choice.resolved.name, choice.need, sized, cluster),
         follow_up=entry.follow_up(request, profile),
+        warnings=warnings(choice.need, sized, cluster),
     )
     going_on = entry.going_on(unfinished, request.commands, profile)
     return unfinished.with_body(_body(unfinished, cluster, going_on))

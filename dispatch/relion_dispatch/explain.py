@@ -14,6 +14,7 @@ def explanation(plan: Plan) -> str:
             *_section("Job type", _job_type(plan)),
             *_section("Changed by", plan.changes),
             *_section("Size", _size(plan)),
+            *_section("Warnings", plan.warnings),
             *_section("Why", plan.notes),
             *_section("Commands", plan.commands),
             *_section("Submitted with", _submission(plan)),

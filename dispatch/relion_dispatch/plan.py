@@ -39,6 +39,7 @@ JSON_KEYS = (
     "template",
     "submit_command",
     "changes",
+    "warnings",
     "notes",
     "script",
 )
@@ -123,6 +124,8 @@ class Plan:
     follow_up
         The command that submits what looks after the job should it fail, ``{job_id}`` not filled
         in; empty where nothing does.
+    warnings
+        What is to be feared of the job: want of memory, and of time, a sentence each.
     """
 
     job_type: str
@@ -149,6 +152,7 @@ class Plan:
     body: str = ""
     basis: Basis | None = None
     follow_up: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
 
     @property
     def command(self) -> str:

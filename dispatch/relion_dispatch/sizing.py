@@ -92,15 +92,26 @@ def outlook(need: Need, cluster: Cluster) -> Outlook:
         found = size(need, cluster)
     except DoesNotFitError as error:
         return Outlook(size=None, fits_memory=False, fits_time=False, warnings=(str(error),))
-    partition = cluster.partitions[found.partition]
-    lacking = _lacking(need, cluster, found, partition)
-    slow = partition_choice.too_long(found, partition)
+    lacking, slow = _fears(need, found, cluster)
     return Outlook(
         size=found,
         fits_memory=not lacking,
         fits_time=not slow,
         warnings=tuple(text for text in (lacking, slow) if text),
     )
+
+
+def warnings(need: Need, found: Size, cluster: Cluster) -> tuple[str, ...]:
+    """Say what is to be feared of a job of a size: want of memory, and of time."""
+    return tuple(text for text in _fears(need, found, cluster) if text)
+
+
+def _fears(need: Need, found: Size, cluster: Cluster) -> tuple[str, str]:
+    partition = cluster.partitions.get(found.partition)
+    if partition is None:
+        return "", ""
+    lacking = _lacking(need, cluster, found, partition)
+    return lacking, partition_choice.too_long(found, partition)
 
 
 def _lacking(need: Need, cluster: Cluster, found: Size, partition: Partition) -> str:

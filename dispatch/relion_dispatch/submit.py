@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import shlex
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -98,6 +99,8 @@ def submit(submission: Submission) -> str:
         job = JobScript.read(submission.script)
         case, wishes = _case(submission, job)
         made = _planned(case, wishes)
+        for warning in made.warnings:
+            sys.stderr.write(f"relion-dispatch: warning: {warning}\n")
         if wishes.explain:
             return _explained(made)
         return send(made, case)
@@ -126,6 +129,8 @@ def send(made: Plan, case: Case, attempt: int = 1, changes: Mapping[str, object]
     from relion_dispatch.healing import care
 
     script = made.script
+    for warning in made.warnings:
+        _append(made.outfile, f"relion-dispatch: warning: {warning}\n")
     write_text(made.script_path, script, mode=0o755)
     basis.note(made)
     _clean(made)
@@ -158,7 +163,10 @@ def _follow_up(made: Plan, case: Case, attempt: int, said: str) -> None:
     from relion_dispatch.scheduler_calls import parse_job_id
     from relion_dispatch.schedulers import definition_for
 
-    job_id = parse_job_id(definition_for(case.profile.cluster.scheduler), said)
+    try:
+        job_id = parse_job_id(definition_for(case.profile.cluster.scheduler), said)
+    except SchedulerError:
+        return  # a scheduler of which nothing but the submit command is known
     if job_id is None:
         return
     care.taken(case, attempt, job_id)

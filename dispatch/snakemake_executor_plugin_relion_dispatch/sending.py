@@ -73,6 +73,8 @@ class Sender:
         except (DispatchError, OSError) as error:
             self.refused(work, str(error))
             return None
+        for warning in plan.warnings:
+            self.nurse.say(work, f"may not end well: {warning.rstrip('.')}")
         return Planned(work=work, plan=plan, command=command, header=header)
 
     def _submit_command(self, plan: Plan, work: Work) -> tuple[str, ...]:

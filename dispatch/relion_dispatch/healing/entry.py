@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from shlex import join
 from typing import TYPE_CHECKING
 
@@ -68,6 +69,8 @@ def follow_up(request: Request, profile: Profile) -> tuple[str, ...]:
     healing, cluster = profile.healing, profile.cluster
     if not (healing.enabled and healing.follow_up and request.script_path) or cluster.local:
         return ()
+    if Path(healing.follow_up[0]).name != Path(cluster.scheduler.submit[0]).name:
+        return ()  # it is for another scheduler
     filled = {
         "job_id": "{job_id}",
         "partition": healing.follow_up_partition or _cheapest(cluster),
