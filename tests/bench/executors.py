@@ -75,7 +75,7 @@ def scheduler(root: Path) -> Iterator[None]:
 def table(n_jobs: int, costs: dict[str, Cost]) -> str:
     """Return the costs in Markdown, and the ratios that matter."""
     lines = [
-        f"| {n_jobs} jobs | done | wall | jobs/s | CPU of the head | submissions/job | questions/job |",
+        f"| {n_jobs} jobs | done | wall | jobs/s | CPU of head | submissions/job | questions/job |",
         "|---|---|---|---|---|---|---|",
     ]
     for name, cost in costs.items():
