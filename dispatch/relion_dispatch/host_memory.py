@@ -179,7 +179,7 @@ def _per_micrograph(problem: Problem) -> float:
 
 
 def _ctfrefine(problem: Problem, threads: int) -> float | None:
-    """Memory of ``relion_ctf_refine`` and of subtraction: references, then images.
+    """Memory of ``relion_ctf_refine``: references, then images.
 
     A micrograph's particles, three predictions and two gradients of each, all complex
     (``processSubsetMicrographs``, src/jaz/ctf/ctf_refiner.cpp).
@@ -190,6 +190,18 @@ def _ctfrefine(problem: Problem, threads: int) -> float | None:
     pixels = problem.box**2
     images = 48 * pixels * _per_micrograph(problem)
     return max(making, kept + images) + 100 * pixels * threads + _rows(problem)
+
+
+def _subtract(problem: Problem, threads: int) -> float | None:
+    """Memory of ``relion_particle_subtract``: the job's model, whose maps are transformed.
+
+    (``ParticleSubtractor::initialise``, src/particle_subtractor.cpp)
+    """
+    if problem.box is None:
+        return None
+    k, v, p = problem.classes, problem.voxels(), problem.padded()
+    maps = 8.0 * (2 * k + 2) * problem.box**problem.dimensions
+    return 8 * (k - 1) * v + 16 * p + maps + 200 * problem.image_pixels() + _rows(problem)
 
 
 def _polish(problem: Problem, threads: int) -> float | None:
@@ -263,6 +275,7 @@ MODELS: dict[str, Callable[[Problem, int], float | None]] = {
     "polish": _polish,
     "polish_train": _polish_train,
     "ctfrefine": _ctfrefine,
+    "subtract": _subtract,
     "extract": _extract,
     "mask": _mask,
     "volume": _volume,

@@ -58,8 +58,8 @@ class JobType:
     max_ranks_per
         Most ranks for each of the data's items, e.g. `{n_frames: 2}`.
     memory
-        The model of host memory: refine, motioncorr, polish, polish_train, ctfrefine, extract,
-        mask, volume, locres, flat.
+        The model of host memory: refine, motioncorr, polish, polish_train, ctfrefine,
+        subtract, extract, mask, volume, locres, flat.
     time
         The model of time: refine, movies, micrographs, unknown.
     relion_remove_parameter

@@ -69,6 +69,7 @@ def points() -> Iterator[Point]:
     yield _polish(96, 200, 16, (2048, 2048), threads=2)
     yield _ctfrefine(96, 200)
     yield _ctfrefine(160, 20)
+    yield Point(name="subtract, box 96, K 2, pad 2", lines=_subtract)
     yield Point(name="extract, box 200, 3838 x 3710", lines=_extract)
     yield Point(name="mask, box 128", lines=_mask)
     yield Point(name="postprocess, box 160", lines=partial(_postprocess, locres=False))
@@ -98,7 +99,8 @@ def _class3d(box: int, classes: int, *, ranks: int = 1, options: str = "") -> Po
             (
                 f"relion_refine {_input(noise, box, 4 * classes)}"
                 f" --ref {noise.blob('ref.mrc', box)} --o {_root(noise, 'Class3D')}"
-                f" --ini_high {2.02 * ANGPIX} --pad 2 --K {classes} --iter 2 --healpix_order 3 {_NEAR}{options}"
+                f" --ini_high {2.02 * ANGPIX} --pad 2 --K {classes} --iter 2"
+                f" --healpix_order 3 {_NEAR}{options}"
             ),
         )
 
@@ -153,7 +155,8 @@ def _corrected(
         (
             f"relion_run_motioncorr --i {noise.movies(movies, frames, shape)}"
             " --o MotionCorr/job002/ --use_own --first_frame_sum 1 --last_frame_sum 0"
-            " --bin_factor 1 --bfactor 150 --dose_per_frame 1 --preexposure 0 --patch_x 3 --patch_y 3 --dose_weighting"
+            " --bin_factor 1 --bfactor 150 --dose_per_frame 1 --preexposure 0 --patch_x 3"
+            " --patch_y 3 --dose_weighting"
             f" --save_noDW --grouping_for_ps 4 --j {threads}"
         ),
     )
@@ -195,6 +198,17 @@ def _ctfrefine(box: int, particles: int) -> Point:
         )
 
     return Point(name=f"ctf_refine, box {box}, {particles} particles", lines=lines)
+
+
+def _subtract(noise: Noise) -> Lines:
+    for line in _class3d(96, 2).lines(noise):
+        noise.run(line)
+    return (
+        (
+            "relion_particle_subtract --i Class3D/job008/run_it002_optimiser.star"
+            f" --mask {noise.mask('mask.mrc', 96)} --o Subtract/job009/ --new_box 96"
+        ),
+    )
 
 
 def _extract(noise: Noise) -> Lines:
