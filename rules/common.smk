@@ -6,7 +6,7 @@ from snakemake.exceptions import WorkflowError
 from relion_dispatch.errors import DispatchError
 from relion_dispatch.pipeline import commands
 from relion_dispatch.pipeline.check import check_first
-from relion_dispatch.pipeline.jobs import profile_in_use
+from relion_dispatch.pipeline.in_use import profile_in_use
 from relion_dispatch.pipeline.steps import Project
 from relion_dispatch.project.planned import remember, show_in_window
 from relion_dispatch.report import stages as reporting
@@ -24,7 +24,8 @@ def load_project():
         profile = profile_in_use(sys.argv, os.environ, remote=workflow.remote_exec)
         inside = workflow.remote_exec or workflow.subprocess_exec
         cores = None if inside else workflow.resource_settings.cores
-        return Project.load(config, profile, only_noted=inside, cores=cores)
+        given = workflow.resource_settings.overwrite_resources
+        return Project.load(config, profile, only_noted=inside, cores=cores, given=given)
     except DispatchError as error:
         raise WorkflowError(str(error)) from None
 

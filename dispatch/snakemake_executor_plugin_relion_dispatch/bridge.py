@@ -180,7 +180,7 @@ class Bridge:
 
 def _profile_name(given: str | None) -> str:
     """Name the profile: as set, or else the one that Snakemake itself was started with."""
-    from relion_dispatch.pipeline.jobs import profile_in_use
+    from relion_dispatch.pipeline.in_use import profile_in_use
 
     if given:
         return given

@@ -12,21 +12,12 @@ from typing import TYPE_CHECKING, Any
 from relion_dispatch.engine import Request
 from relion_dispatch.errors import InputError
 from relion_dispatch.head import FOLDER
+from relion_dispatch.pipeline.wished import PARAMETERS, known, parameters
 from snakemake_executor_plugin_relion_dispatch.identity import fingerprint, identity
 
 if TYPE_CHECKING:
     from snakemake_executor_plugin_relion_dispatch import Executor
 
-#: Snakemake's resources (conventions of its executors) and the job parameters they stand for.
-PARAMETERS = {
-    "tasks": "nproc",
-    "cpus_per_task": "nthread",
-    "nodes": "nodes",
-    "gpu": "ngpu",
-    "mem_mb": "mem",
-    "runtime": "runtime",
-    "slurm_partition": "partition",
-}
 #: Resources that no job parameter stands for, and the options of ``sbatch`` that they become.
 OPTIONS = {"slurm_account": "--account", "qos": "--qos", "constraint": "--constraint"}
 
@@ -231,28 +222,14 @@ def _set_by_user(job: Any, workflow: Any) -> list[str]:
 
 
 def _asked(job: Any, names: Iterable[str]) -> dict[str, object]:
-    asked: dict[str, object] = {}
-    for name in names:
-        value = _value(job, name)
-        if value is None:
-            continue
-        if name == "gpu":
-            value = int(value) // int(_value(job, "nodes") or 1)
-        asked[PARAMETERS[name]] = f"{value}M" if name == "mem_mb" else value
-    return asked
-
-
-def _value(job: Any, name: str) -> Any:
-    """Return a resource; None for a missing one, for none, and for one not known yet."""
-    value = job.resources.get(name)
-    return None if value in (None, "", 0, "<TBD>") else value
+    return parameters(job.resources, names)
 
 
 def _submit_options(job: Any) -> Iterable[str]:
     for name, option in OPTIONS.items():
-        if value := _value(job, name):
+        if value := known(job.resources, name):
             yield f"{option}={value}"
-    yield from shlex.split(str(_value(job, "slurm_extra") or ""))
+    yield from shlex.split(str(known(job.resources, "slurm_extra") or ""))
 
 
 def _label(job: Any) -> str:

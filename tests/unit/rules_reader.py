@@ -45,7 +45,9 @@ class Workflow:
     rules: dict[str, Rule] = field(default_factory=dict)
     remote_exec: bool = False
     subprocess_exec: bool = False
-    resource_settings: Any = field(default_factory=lambda: SimpleNamespace(cores=None))
+    resource_settings: Any = field(
+        default_factory=lambda: SimpleNamespace(cores=None, overwrite_resources={})
+    )
 
     def __post_init__(self) -> None:
         self.scope: dict[str, Any] = {"workflow": self, "config": self.config, "ancient": ancient}

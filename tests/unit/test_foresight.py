@@ -12,12 +12,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from snakemake.exceptions import ResourceValidationError
+from snakemake.resources import Resource
 
 from relion_dispatch.data import DataFacts
 from relion_dispatch.engine import Request, plan
 from relion_dispatch.errors import DoesNotFitError
 from relion_dispatch.machine import with_cores
-from relion_dispatch.pipeline import foresight
+from relion_dispatch.pipeline import foresight, wished
 from relion_dispatch.pipeline.jobs import RESOURCES, Planner, StepJob
 from relion_dispatch.profiles import load_profile
 from tests.bench.submitting import particles
@@ -137,6 +138,41 @@ def test_movies_tell_what_they_are(project: Path) -> None:
     assert foresight.of_images(["nothing.tif"]) == {"n_micrographs": 1}
     assert foresight.of_images([]) == {}
     assert DataFacts(**facts).n_frames == 8
+
+
+# ------------------------------------------------------------------------- what a user sets by hand
+
+
+def test_what_is_set_by_hand_is_followed_by_the_rest(project: Path) -> None:
+    particles(project / INPUTS[0], rows=100)
+    by_hand = {"class2d": {"nodes": "2", "mem_mb": 30_000, "runtime": Resource("runtime", 90)}}
+    given = wished.by_rule(by_hand)
+    assert given == {"class2d": {"nodes": 2, "mem": "30000M", "runtime": 90}}
+
+    made = job(project, planner={"given": given})
+    asked_for = {
+        name: resource(None, attempt=1, input=INPUTS, rulename="class2d")
+        for name, resource in made.resources.items()
+    }
+    request = Request(
+        commands=made.lines,
+        data=DataFacts(**made.data),
+        overrides={**made.overrides, **given["class2d"]},
+    )
+    assert asked_for == plan(request, load_profile("m3")).resources()
+    assert (asked_for["tasks"], asked_for["gpu"], asked_for["mem_mb"]) == (17, 4, 30_000)
+    assert asked(made, INPUTS)["nodes"] == 1, "another rule"
+
+
+def test_expressions_are_left_to_snakemake() -> None:
+    later = Resource("mem_mb", lambda wildcards, attempt: 1000 * attempt)
+    assert wished.by_rule({"a": {"mem_mb": later, "tasks": 3}}) == {"a": {"nproc": 3}}
+
+
+@given(st.integers(1, 8), st.integers(1, 4))
+def test_gpus_are_those_of_all_nodes(gpus: int, nodes: int) -> None:
+    found = wished.parameters({"gpu": gpus * nodes, "nodes": nodes}, ["gpu"])
+    assert found == {"ngpu": gpus}
 
 
 # ------------------------------------------------------------------------------------ what is wrong

@@ -10,12 +10,12 @@ import pytest
 from snakemake.rules import Rule
 
 from relion_dispatch.pipeline.commandline import RUNNING_OPTIONS
+from relion_dispatch.pipeline.in_use import profile_in_use
 from relion_dispatch.pipeline.jobs import (
     RESOURCES,
     Planner,
     StepJob,
     portable,
-    profile_in_use,
     python_command,
     tracked,
 )
@@ -156,7 +156,7 @@ class Recorder(Planner):
 
     attempts: list[int] = []  # noqa: RUF012 (set anew in each test)
 
-    def plan(self, job: StepJob, attempt: int, data: object = None) -> Any:  # noqa: ARG002
+    def plan(self, job: StepJob, attempt: int, data: object = None, rule: str = "") -> Any:  # noqa: ARG002
         self.attempts.append(attempt)
         return SimpleNamespace(
             ntasks=3,

@@ -28,47 +28,8 @@ if TYPE_CHECKING:
 
 #: Resources that a rule may have, by Snakemake's and its executors' names.
 RESOURCES = ("tasks", "nodes", "cpus_per_task", "gpu", "mem_mb", "runtime", "slurm_partition")
-PROFILE_OPTION = "--profile"
 LIMITS_OPTION = "--limits"
 _LIMITS = re.compile(rf" {LIMITS_OPTION} ('[^']*'|\S+)")
-LEAST_OPTION = "--prof"  # the shortest that no other option begins with
-
-
-def profile_in_use(argv: Sequence[str], environ: Mapping[str, str], *, remote: bool = False) -> str:
-    """Name the profile that sizes the steps: the one Snakemake was started with.
-
-    Snakemake does not tell a Snakefile its profile, so this reads what Snakemake read.
-
-    Parameters
-    ----------
-    argv, environ
-        Of the running ``snakemake``.
-    remote
-        Whether this is Snakemake again inside a job; the profile is then in the environment.
-
-    Returns
-    -------
-    str
-        A profile's name or path; ``local`` when Snakemake was started without one.
-    """
-    inherited = environ.get("RELION_DISPATCH_PROFILE") if remote else None
-    given = _given_profile(argv) or environ.get("SNAKEMAKE_PROFILE") or inherited
-    if not given or given == "none":
-        return "local"
-    # Snakemake takes the profile's own file as well; the cluster file is beside it.
-    return os.path.dirname(given) or "." if given.endswith((".yaml", ".yml")) else given
-
-
-def _given_profile(argv: Sequence[str]) -> str | None:
-    """Find the last profile on a command line, as Snakemake's parser does, abbreviations too."""
-    given = None
-    for word, following in zip(argv, [*argv[1:], ""], strict=True):
-        if word == "--":
-            break
-        name, equals, value = word.partition("=")
-        if len(name) >= len(LEAST_OPTION) and PROFILE_OPTION.startswith(name):
-            given = value if equals else following
-    return given
 
 
 def python_command(module: str, *words: str) -> str:
@@ -115,12 +76,15 @@ class Planner:
         The project's directory.
     cores
         Cores of this machine that Snakemake may use; None: all.
+    given
+        Job parameters that the user has set in Snakemake's words, by rule.
     """
 
     profile_name: str
     sizing: Mapping[str, Mapping[str, object]] = field(default_factory=dict)
     project: Path = Path()
     cores: int | None = None
+    given: Mapping[str, Mapping[str, object]] = field(default_factory=dict)
 
     @cached_property
     def profile(self) -> Profile:
@@ -133,7 +97,9 @@ class Planner:
             return found
         return replace(found, cluster=with_cores(found.cluster, self.cores))
 
-    def plan(self, job: StepJob, attempt: int, data: DataFacts | None = None) -> Plan:
+    def plan(
+        self, job: StepJob, attempt: int, data: DataFacts | None = None, rule: str = ""
+    ) -> Plan:
         """Plan one step, by the engine that plans RELION's own jobs too.
 
         Parameters
@@ -142,6 +108,8 @@ class Planner:
             The step's job, and which try it is.
         data
             What is supposed of data that do not exist yet.
+        rule
+            The rule that asks.
 
         Raises
         ------
@@ -157,7 +125,7 @@ class Planner:
             errfile=job.logs["err"],
             project=self.project,
             data=DataFacts(**job.data).over(data or DataFacts()),
-            overrides=job.overrides,
+            overrides={**job.overrides, **self.given.get(rule, {})},
             attempt=attempt,
             concurrent=job.concurrent,
         )
@@ -214,11 +182,11 @@ class StepJob:
             {"job_type": self.job_type} if self.job_type else self.planner.sizing.get(self.step, {})
         )
 
-    def plan(self, attempt: int = 1) -> Plan:
+    def plan(self, attempt: int = 1, rule: str = "", data: DataFacts | None = None) -> Plan:
         """Plan the job for an attempt; made once, and anew when a file that it names changes."""
-        key = attempt, foresight.stamp(self.commands)
+        key = attempt, rule, data, foresight.stamp(self.commands)
         if key not in self._plans:
-            self._plans[key] = self.planner.plan(self, attempt)
+            self._plans[key] = self.planner.plan(self, attempt, data, rule)
         return self._plans[key]
 
     def path(self, name: str) -> str:
@@ -254,9 +222,9 @@ class StepJob:
     def threads(self) -> Callable[..., int]:
         """Give the cores that the job takes on one machine."""
 
-        def threads(wildcards: object, attempt: int) -> int:
+        def threads(wildcards: object, attempt: int, rulename: str = "") -> int:
             with self._told():
-                plan = self.plan(attempt)
+                plan = self.plan(attempt, rulename)
                 here = self.planner.profile.cluster.local
             most = self.planner.cores or os.cpu_count() or 1
             return min(plan.ntasks * plan.cpus_per_task, most) if here else plan.threads
@@ -277,29 +245,25 @@ class StepJob:
             wildcards: object,
             attempt: int,
             input: Sequence[str] = (),  # noqa: A002 - Snakemake's word
+            rulename: str = "",
         ) -> int | str:
             empty: int | str = "" if name == "slurm_partition" else 0
             with self._told():
-                value = self.plan(attempt).resources().get(name, empty)
+                value = self.plan(attempt, rulename).resources().get(name, empty)
                 missing = foresight.missing(input, self.planner.project)
-                if missing and not self._certain(name, value, attempt):
+                if missing and not self._certain(name, value, attempt, rulename):
                     raise FileNotFoundError(errno.ENOENT, "not made yet", missing)
             return value
 
         return resource
 
-    def _certain(self, name: str, value: object, attempt: int) -> bool:
+    def _certain(self, name: str, value: object, attempt: int, rule: str) -> bool:
         """Whether a resource is the same whatever its data will be: in extreme cases it is."""
-        for at, data in enumerate(foresight.EXTREMES):
-            key = attempt, at, foresight.stamp(self.commands)
-            try:
-                if key not in self._plans:
-                    self._plans[key] = self.planner.plan(self, attempt, data)
-            except DoesNotFitError:
-                return False
-            if self._plans[key].resources().get(name, value) != value:
-                return False
-        return True
+        try:
+            plans = [self.plan(attempt, rule, data) for data in foresight.EXTREMES]
+        except DoesNotFitError:
+            return False
+        return all(each.resources().get(name, value) == value for each in plans)
 
     @contextmanager
     def _told(self) -> Iterator[None]:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from relion_dispatch.healing.continuing import begin_command
-from relion_dispatch.pipeline import commands, consistency, foresight, settings, versions
+from relion_dispatch.pipeline import commands, consistency, foresight, settings, versions, wished
 from relion_dispatch.pipeline.jobs import LIMITS_OPTION, Planner, StepJob, python_command, tracked
 from relion_dispatch.pipeline.layout import Layout
 from relion_dispatch.pipeline.paths import Paths, found_images
@@ -49,6 +49,7 @@ class Project(Paths):
         *,
         only_noted: bool = False,
         cores: int | None = None,
+        given: Mapping[str, Mapping[str, Any]] | None = None,
     ) -> Project:
         """Check a configuration and find RELION's version.
 
@@ -60,6 +61,8 @@ class Project(Paths):
             With shards, leave out movies that have none yet: this is a run inside another.
         cores
             Cores of this machine that Snakemake may use; None: all.
+        given
+            Resources that the user has set in Snakemake's words, by rule.
 
         Raises
         ------
@@ -76,7 +79,12 @@ class Project(Paths):
             version=version,
             layout=Layout(checked.first_job),
             shards=intake.take(names, size, only_noted=only_noted) if size else {},
-            planner=Planner(profile_name=profile, sizing=checked.sizing, cores=cores),
+            planner=Planner(
+                profile_name=profile,
+                sizing=checked.sizing,
+                cores=cores,
+                given=wished.by_rule(given or {}),
+            ),
         )
 
     def job(

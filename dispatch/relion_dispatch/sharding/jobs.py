@@ -190,8 +190,10 @@ class Step:
             wildcards: Any,
             attempt: int,
             input: Sequence[str] = (),  # noqa: A002 - Snakemake's word
+            rulename: str = "",
         ) -> int | str:
-            return self.job(wildcards.shard).resources[name](wildcards, attempt, input)
+            made = self.job(wildcards.shard)
+            return made.resources[name](wildcards, attempt, input, rulename)
 
         return resource
 
