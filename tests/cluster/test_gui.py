@@ -8,6 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from relion_dispatch.project import forms, planning
+from relion_dispatch.project.flavours import RELION_3_1
+from relion_dispatch.project.forms.words import Step
+from relion_dispatch.project.records import Record
 from tests.cluster.project import PROFILE, lines, wait_until
 from tests.cluster.slurm_cluster import Cluster
 from tests.cluster.window import Window, opened, save_settings, write_particles
@@ -111,6 +115,51 @@ def test_a_job_that_is_not_submitted_is_shown_as_failed(folder: Path) -> None:
 
     assert "no profile 'no-such-profile'" in (folder / job / "run.err").read_text()
     assert not (folder / job / "run.jobid").exists()
+
+
+def test_a_copy_of_a_job_of_the_pipeline_is_submitted(folder: Path, tmp_path: Path) -> None:
+    """The pipeline's job is clicked on, then its type on the left, then 'Run!'."""
+    enter_finished_classes(folder)
+    with opened(folder, PROFILE) as window:
+        window.select_finished(0)
+        copy = window.run("Class2D", 101)
+        number = job_id(window, copy)
+        queued = lines(["squeue", "-t", "all", "-h", "-j", number, "-o", "%j"])
+        window.wait_for(copy, "Succeeded")
+        window.screenshot(tmp_path / "copied.png")
+
+    assert queued == ["Class2D-job101"]
+    assert window.status("Class2D/job006/") == "Succeeded"
+    assert (folder / copy / "run_it002_model.star").exists()
+    note = (folder / copy / "note.txt").read_text()
+    assert "--particle_diameter 100" in note
+    assert "--random_seed 7" in note
+
+
+def enter_finished_classes(folder: Path) -> None:
+    """Enter a 2D classification of the pipeline as finished into the project's job list."""
+    out = "Class2D/job006/"
+    command = (
+        f"`which relion_refine` --o {out}run --iter 2 --i particles.star --pad 2 --tau2_fudge 2"
+        " --particle_diameter 100 --K 1 --flatten_solvent --zero_mask --oversampling 1"
+        " --psi_step 48 --offset_range 2 --offset_step 4 --norm --scale --random_seed 7"
+        f" --pipeline_control {out}"
+    )
+    step = Step(folder="Class2D", out=out, lines=(command,), flavour=RELION_3_1)
+    filled = forms.fill(step)
+    record = Record(
+        name=out,
+        step="class2d",
+        version="3.1",
+        type=RELION_3_1.job_type("Class2D"),
+        options=filled.options,
+        inputs=tuple((file, RELION_3_1.kind(kind)) for file, kind in filled.inputs),
+        outputs=tuple((file, RELION_3_1.kind(kind)) for file, kind in filled.outputs),
+        commands=step.lines,
+    )
+    (folder / out).mkdir(parents=True)
+    (folder / out / "RELION_JOB_EXIT_SUCCESS").touch()
+    planning.enter(folder, [record], 101)
 
 
 def ended(number: str) -> list[str]:

@@ -106,6 +106,16 @@ def test_a_job_begins_and_ends(project: Path) -> None:
     assert not (project / ".Nodes/13/MaskCreate/mask/logfile.pdf").exists()
 
 
+def test_the_users_files_are_offered_too_if_they_are_in_the_project(project: Path) -> None:
+    (project / "my").mkdir()
+    (project / "my/mask.mrc").touch()
+    inputs = (("my/mask.mrc", "7"), ("/etc/passwd", "7"), ("../x/passwd", "7"))
+    planning.enter(project, [MASK, replace(POST, inputs=inputs)], 101)
+    offered = [path for path in (project / ".Nodes/7").rglob("*") if path.is_file()]
+    assert {path.name for path in offered} == {"mask.mrc"}
+    assert project / ".Nodes/7/my/mask.mrc" in offered
+
+
 def test_the_size_is_that_of_the_command(project: Path) -> None:
     command = "mpirun -n 5 `which relion_refine_mpi` --o x --j 2 --gpu '0:1'"
     register.begin(project, POST.name, ["rm -f x", command])

@@ -146,6 +146,10 @@ class JobList:
         """Return the files that a job makes."""
         return tuple(row[_TO] for row in self._outputs.rows if row[_EDGE] == name)
 
+    def is_output(self, file: str) -> bool:
+        """Tell whether any job makes a file."""
+        return any(row[_TO] == file for row in self._outputs.rows)
+
     # ------------------------------------------------------------------------------------ changing
 
     def reserve(self, number: int) -> None:

@@ -27,17 +27,25 @@ def update(project: Path, record: Record, listed: JobList) -> None:
     if alias:
         _link(project, record.name, alias)
     scheduled = listed.state(record.name) == SCHEDULED
-    for file in {*listed.outputs(record.name), *(file for file, _ in record.outputs)}:
-        if not file.startswith(record.name):
-            continue
-        shown = file.replace(record.name, alias, 1) if alias else file
+    made = {*listed.outputs(record.name), *(file for file, _ in record.outputs)}
+    given = {file for file, _ in record.inputs if not listed.is_output(file)}
+    for file in made | given:
         kind = listed.kind(file)
+        own = file.startswith(record.name)
+        if not kind or not (own or (file in given and _is_inside(file))):
+            continue
+        shown = file.replace(record.name, alias, 1) if own and alias else file
         offered = project / FOLDER / _type(kind, words=listed.flavour.words) / shown
-        if kind and (scheduled or (project / file).exists()):
+        if (own and scheduled) or (project / file).exists():
             offered.parent.mkdir(parents=True, exist_ok=True)
             offered.touch()
-        elif kind:
+        else:
             offered.unlink(missing_ok=True)
+
+
+def _is_inside(file: str) -> bool:
+    """Whether a path of the user's lies in the project: RELION makes a folder for each part."""
+    return not file.startswith("/") and ".." not in file.split("/")
 
 
 def take_back(project: Path, record: Record) -> None:
