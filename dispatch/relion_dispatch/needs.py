@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 
 from relion_dispatch.calibration import factors
 from relion_dispatch.calibration.factors import Factor, Factors
@@ -221,10 +222,14 @@ def overhead_mb(need: Need) -> int:
 
 def _modelled(need: Need, threads: int) -> int | None:
     """Host memory of a rank by its model; on GPUs images are shifted and weighed there."""
-    problem = need.problem
-    if need.gpu != "none":
+    return _of_model(need.memory, need.problem, threads, need.gpu != "none")
+
+
+@lru_cache(maxsize=4096)  # one job is laid out in hundreds of ways
+def _of_model(model: str, problem: Problem, threads: int, on_gpu: bool) -> int | None:
+    if on_gpu:
         problem = replace(problem, translations=0, samples=0, finest_samples=0)
-    return host_mem_mb(need.memory, problem, threads)
+    return host_mem_mb(model, problem, threads)
 
 
 def memory_model(need: Need, threads: int) -> str:

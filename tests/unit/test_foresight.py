@@ -100,7 +100,7 @@ def test_a_changed_file_is_another_plan(project: Path) -> None:
     assert made.plan() is not first
 
 
-@settings(max_examples=20)
+@settings(max_examples=10)
 @given(
     n_particles=st.integers(1, 3_000_000),
     box=st.sampled_from([32, 64, 256, 512, 1024]),
