@@ -14,7 +14,7 @@ from importlib import resources
 from typing import cast
 
 from relion_dispatch.project.flavours import Flavour
-from relion_dispatch.project.forms import images, maps, own, particles
+from relion_dispatch.project.forms import images, maps, own, particles, picking
 from relion_dispatch.project.forms.words import Filled, Form, Step
 
 #: Fields by job type: what a new window holds, the same in all versions or by version.
@@ -24,7 +24,7 @@ _FORMS: dict[str, Form] = {
     "Import": images.import_files,
     "MotionCorr": images.motion_correction,
     "CtfFind": images.ctf,
-    "AutoPick": images.picking,
+    "AutoPick": picking.picking,
     "Extract": images.extraction,
     "Class2D": particles.class2d,
     "InitialModel": particles.initial_model,

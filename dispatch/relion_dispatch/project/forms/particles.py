@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from relion_dispatch.project.forms.images import SAMPLINGS
-from relion_dispatch.project.forms.words import Files, Filled, Step, Words, half, no, yes
+from relion_dispatch.project.forms.words import SAMPLINGS, Files, Filled, Step, Words, half, no, yes
 
 #: Options that the windows of all these jobs always write.
 _ALWAYS = ("--o", "--flatten_solvent", "--norm", "--scale", "--zero_mask")

@@ -13,6 +13,11 @@ from relion_dispatch.shellwords import unquote
 #: Kinds of files by path; the kinds are those of `flavours.FILE_KINDS`.
 Files = tuple[tuple[str, str], ...]
 
+#: The angular steps that the window offers: a HEALPix order each.
+SAMPLINGS = tuple(
+    f"{angle} degrees" for angle in ("30", "15", "7.5", "3.7", "1.8", "0.9", "0.5", "0.2", "0.1")
+)
+
 
 @dataclass(frozen=True, kw_only=True)
 class Step:
