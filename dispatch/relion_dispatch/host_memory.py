@@ -93,6 +93,10 @@ def _refine(problem: Problem, threads: int) -> float | None:
       is the ``9 x`` of RELION's own estimate; 4.0 and 5.0 skip gridding and need less); after the
       last iteration over all data one of the files with the halves' sums besides
       (``readTemporaryDataAndWeightArraysAndReconstruct``).
+
+    On GPUs a worker keeps all of this on the host too: projectors are copied from there, and the
+    device's sums are added there, with 6 B a voxel of one class as they are fetched
+    (``MlOptimiserMpi::expectation``), less than reconstruction takes. Only images are not.
     """
     if problem.box is None:
         return None

@@ -191,6 +191,8 @@ def _would_fit(need: Need, cluster: Cluster) -> bool:
 def _without_gpus(need: Need, cluster: Cluster) -> tuple[Need, tuple[str, ...]]:
     """Turn a step that could use GPUs into one on CPUs, where there are or shall be none."""
     reason = _no_gpus(need, cluster)
+    if need.gpu == "none" and need.ngpu and "ngpu" in need.wished:
+        return need, (f"{count(need.ngpu, 'GPU')} asked for, but this program uses none.",)
     if need.gpu == "none" or not reason:
         return need, ()
     if need.needs_gpu:

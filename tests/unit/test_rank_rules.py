@@ -128,6 +128,7 @@ def test_no_gpu_for_a_step_that_cannot_use_one(m3: Profile, line: str) -> None:
     made = planned(m3, line, ngpu=2)
 
     assert (made.gpus, made.partition) == (0, "comp")
+    assert "2 GPUs asked for, but this program uses none." in made.notes
     assert not made.main.has("gpu")
 
 
