@@ -11,7 +11,7 @@ from relion_dispatch import edits, given, jobtypes, wishes
 from relion_dispatch.body import Script, body
 from relion_dispatch.calibration.basis import Basis
 from relion_dispatch.calls import Call, folder_of
-from relion_dispatch.healing import entry
+from relion_dispatch.healing import entry, stages
 from relion_dispatch.jobtypes import Job, JobType, Resolved
 from relion_dispatch.needs import Need, Size
 from relion_dispatch.plan import Plan, Request
@@ -37,6 +37,7 @@ class _Choice:
     sized: Size
     final: edits.Final
     notes: tuple[str, ...]
+    largest: int | None = None
 
 
 def plan(request: Request, profile: Profile) -> Plan:
@@ -69,6 +70,9 @@ def plan(request: Request, profile: Profile) -> Plan:
     asked = wishes.collect(resolved, call.main, request.overrides)
     need = wishes.need(resolved, call.main, data, asked, request)
     need = replace(need, factors=profile.factors)
+    staged = profile.healing.enabled and stages.is_staged(asked, need)
+    if staged:
+        need = stages.early(need, call.main, asked, data.angpix)
     if given.sized_by_type(resolved, asked):
         sized = given.size(resolved, call.main, need, profile.cluster)
     else:
@@ -81,6 +85,7 @@ def plan(request: Request, profile: Profile) -> Plan:
         sized=sized,
         final=edits.final_commands(call, resolved, sized, profile.cluster),
         notes=(*data.notes, *asked.notes, *sized.notes),
+        largest=stages.largest_size(need, sized, profile.cluster) if staged else None,
     )
     return _plan(request, profile, choice)
 
@@ -122,13 +127,21 @@ def _plan(request: Request, profile: Profile, choice: _Choice) -> Plan:
         gres=_gres(cluster, sized),
         modules=(*cluster.modules, *choice.asked.words("modules")),
         changes=edits.changes(choice.resolved),
-        notes=(*choice.notes, *choice.final.notes),
+        notes=(*choice.notes, *choice.final.notes, *_stage(choice)),
         basis=Basis.of(choice.resolved.name, choice.need, sized, cluster),
         follow_up=entry.follow_up(request, profile),
         warnings=warnings(choice.need, sized, cluster),
     )
-    going_on = entry.going_on(unfinished, request.commands, profile)
+    going_on = entry.going_on(unfinished, request.commands, profile, choice.largest)
     return unfinished.with_body(_body(unfinished, cluster, going_on))
+
+
+def _stage(choice: _Choice) -> tuple[str, ...]:
+    if choice.largest is None:
+        return ()
+    size = choice.need.gpu_current_size or choice.need.problem.box
+    limit = f"it stops before they outgrow {choice.largest} pixels"
+    return (f"A stage, for images of {size} pixels; {limit}, and goes on with fewer workers.",)
 
 
 def _body(plan: Plan, cluster: Cluster, going_on: GoingOn | None) -> str:

@@ -11,6 +11,7 @@ PARAMETERS = (
     *("nproc", "nthread", "ngpu", "nodes", "mem", "mem_mb_per_rank", "partition", "runtime"),
     *("account", "qos", "constraint", "exclude", "scheduler_options", "submit_command", "modules"),
     *("workers_per_gpu", "max_nproc", "max_nthread", "hoped_nproc", "job_type"),
+    *("staged", "current_size"),
 )
 #: How alike two names are when one is taken for a slip of the other (difflib's ratio).
 _ALIKE = 0.8

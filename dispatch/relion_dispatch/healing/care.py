@@ -16,7 +16,15 @@ from typing import TYPE_CHECKING
 
 from relion_dispatch.calls import Call
 from relion_dispatch.engine import plan
-from relion_dispatch.healing import attempts, continuing, directory, iterations, policy, unfinished
+from relion_dispatch.healing import (
+    attempts,
+    continuing,
+    directory,
+    iterations,
+    policy,
+    stages,
+    unfinished,
+)
 from relion_dispatch.healing.attempts import Attempt
 from relion_dispatch.healing.classes import Finding, Remains, classify
 from relion_dispatch.healing.policy import Decision
@@ -56,7 +64,10 @@ class Case:
 
     def next_request(self, changes: Mapping[str, object]) -> Request:
         """Return the request for an attempt with changes over what was asked for."""
-        overrides = {**self.request.overrides, **changes}
+        found = _newest(self)
+        size = stages.size_behind(found.optimiser) if found else None
+        stage = {"current_size": size} if size else {}
+        overrides = {**self.request.overrides, **stage, **changes}
         return replace(self.request, overrides=overrides, attempt=1)
 
     def size(self, changes: Mapping[str, object]) -> policy.Asked:
@@ -177,25 +188,31 @@ def succeeded(case: Case) -> None:
     """Note that a job's last attempt has come to a good end."""
     history = attempts.read(case.folder)
     if history:
-        values = {"iteration": reached(case), "state": SUCCEEDED, "exit_code": 0}
+        number = reached(case, anyhow=True)
+        values = {"iteration": number, "state": SUCCEEDED, "exit_code": 0}
         attempts.note(case.folder, history[-1].number, attempts.ENDED, **values)
 
 
-def reached(case: Case) -> int | None:
-    """Return the newest whole iteration, or how many items are finished; None for neither."""
-    found = _newest(case)
+def reached(case: Case, *, anyhow: bool = False) -> int | None:
+    """Return the newest whole iteration, or how many items are finished; None for neither.
+
+    Of a job that has succeeded nothing says which of them are its own: ``anyhow`` takes them all.
+    """
+    found = _newest(case, anyhow=anyhow)
     if found is not None:
         return found.number
     main = Call.read(case.request).main
     return unfinished.count(case.folder) if continuing.does_unfinished(main) else None
 
 
-def _newest(case: Case) -> iterations.Iteration | None:
+def _newest(case: Case, *, anyhow: bool = False) -> iterations.Iteration | None:
     root = continuing.output_root(Call.read(case.request).main)
     try:
         since = (case.folder / directory.SCIENCE_FILE).stat().st_mtime
     except OSError:
-        return None
+        if not anyhow:
+            return None
+        since = 0.0
     return iterations.newest(root, since=since) if root else None
 
 

@@ -19,7 +19,9 @@ if TYPE_CHECKING:
 _MINUTE_S = 60
 
 
-def going_on(plan: Plan, commands: Sequence[str], profile: Profile) -> GoingOn | None:
+def going_on(
+    plan: Plan, commands: Sequence[str], profile: Profile, largest: int | None = None
+) -> GoingOn | None:
     """Return how a job's main command goes on where another attempt has stopped.
 
     Parameters
@@ -30,6 +32,8 @@ def going_on(plan: Plan, commands: Sequence[str], profile: Profile) -> GoingOn |
         The job's commands as RELION wrote them.
     profile
         Where it runs.
+    largest
+        Largest images in pixels with which a job that runs in stages fits its GPUs.
 
     Returns
     -------
@@ -50,14 +54,21 @@ def going_on(plan: Plan, commands: Sequence[str], profile: Profile) -> GoingOn |
         label=plan.main.invocation.name or "",
         begin=begin,
         stop_after_s=_stop_after_s(limit_min, profile.healing.stop_before_limit_s),
+        guard=_guard(plan, largest) if largest else "",
     )
 
 
+def _guard(plan: Plan, largest: int) -> str:
+    root = continuing.output_root(plan.main)
+    words = [plan.job_dir, "--root", root, "--out", plan.outfile, "--largest", str(largest)]
+    return join([sys.executable, "-m", "relion_dispatch.healing.guard", *words])
+
+
 def _stop_after_s(limit_min: int | None, before_s: int) -> int:
-    """Return after how many seconds a job stops by itself: never in the first half of its time."""
+    """Return after how many seconds a job stops by itself, a quarter of its time at the least."""
     if limit_min is None or before_s <= 0:
         return 0
-    return max(limit_min * _MINUTE_S - before_s, limit_min * _MINUTE_S // 2)
+    return max(limit_min * _MINUTE_S - before_s, limit_min * _MINUTE_S // 4)
 
 
 def follow_up(request: Request, profile: Profile) -> tuple[str, ...]:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from relion_dispatch.errors import DispatchError
-from relion_dispatch.healing.classes import Failure
+from relion_dispatch.healing.classes import STOPPED, Failure
 
 if TYPE_CHECKING:
     from relion_dispatch.cluster import Cluster, Partition
@@ -106,7 +106,7 @@ def next_step(
         return Decision(go_on=False, reason="Not tried again: the profile does not heal.")
     if not steps:
         return Decision(go_on=False, reason=_HOPELESS[failure])
-    failed = sum(not _ran_out_of_time(each) for each in history)
+    failed = sum(not _stopped_in_order(each) for each in history)
     if failed >= healing.attempts:
         return Decision(go_on=False, reason=f"Given up: {failed} attempts have failed.")
     before = history[-2].changes if len(history) > 1 else {}
@@ -121,8 +121,10 @@ def next_step(
     return Decision(go_on=False, reason=_EXHAUSTED[failure])
 
 
-def _ran_out_of_time(attempt: Attempt) -> bool:
-    return attempt.failure == Failure.TIME and progressed(attempt)
+def _stopped_in_order(attempt: Attempt) -> bool:
+    """Whether an attempt has brought its job forward, and its end was to be expected."""
+    expected = attempt.failure == Failure.TIME or attempt.exit_code == STOPPED
+    return expected and progressed(attempt)
 
 
 def _proposals(

@@ -45,9 +45,6 @@ class Healing:
         How much more the next attempt gets.
     stop_before_limit_s
         How many seconds before its time limit a job that can be continued stops by itself.
-    staged
-        Whether refinements and classifications in 3D begin with as many workers on a GPU as the
-        first iterations' memory allows, and go on with fewer when their need has grown.
     follow_up
         Submits what looks after a failed job of RELION's window; `{job_id}`, `{partition}` and
         `{log}` are filled in, and the command is appended as one word. Empty: nothing looks after
@@ -68,6 +65,5 @@ class Healing:
     memory_factor: float = 1.5
     runtime_factor: float = 2.0
     stop_before_limit_s: int = 120
-    staged: bool = False
     follow_up: tuple[str, ...] = ()
     follow_up_partition: str = ""

@@ -47,17 +47,19 @@ relion_dispatch_stop() {{
   : >{job}RELION_JOB_ABORT_NOW
 }}
 relion_dispatch_wait() {{
-  local code=0
+  local code=0 other
   wait "$relion_dispatch_main" || code=$?
   while [ -n "$relion_dispatch_signalled" ]; do
     relion_dispatch_signalled="" code=0
     wait "$relion_dispatch_main" || code=$?
   done
-  [ -z "$relion_dispatch_timer" ] || kill -- "-$relion_dispatch_timer" 2>/dev/null || :
+  for other in $relion_dispatch_timer $relion_dispatch_guard; do
+    kill -- "-$other" 2>/dev/null || :
+  done
   [ "$code" = 0 ] || return "$code"
   relion_dispatch_main=""
 }}
-relion_dispatch_signalled="" relion_dispatch_timer=""
+relion_dispatch_signalled="" relion_dispatch_timer="" relion_dispatch_guard=""
 trap 'relion_dispatch_stop "a signal"' USR1
 """
 
@@ -85,6 +87,11 @@ trap 'relion_dispatch_stop "{after} s have passed, the time limit is near"' USR1
 relion_dispatch_timer=$!
 """
 
+_GUARD = """\
+{guard} </dev/null &
+relion_dispatch_guard=$!
+"""
+
 
 @dataclass(frozen=True, kw_only=True)
 class GoingOn:
@@ -100,6 +107,8 @@ class GoingOn:
         The command that makes ready for either; empty where another one of the job does so.
     stop_after_s
         Seconds after which the job stops by itself; 0 for never.
+    guard
+        A command that watches the main one from beside it; empty for none.
     """
 
     main: str
@@ -107,6 +116,7 @@ class GoingOn:
     label: str
     begin: str = ""
     stop_after_s: int = 0
+    guard: str = ""
 
 
 def at_start(job_dir: str) -> str:
@@ -130,6 +140,7 @@ def main_lines(going_on: GoingOn, job_dir: str) -> str:
         + _FUNCTIONS.format(job=job, stopped=quote(job_dir + STOPPED_FILE))
         + filled
         + (_TIMER.format(after=after) if after else "")
+        + (_GUARD.format(guard=going_on.guard) if going_on.guard else "")
         + "set +m\nrelion_dispatch_wait\n"
     )
 

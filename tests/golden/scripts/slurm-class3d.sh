@@ -76,17 +76,19 @@ relion_dispatch_stop() {
   : >Class3D/job012/RELION_JOB_ABORT_NOW
 }
 relion_dispatch_wait() {
-  local code=0
+  local code=0 other
   wait "$relion_dispatch_main" || code=$?
   while [ -n "$relion_dispatch_signalled" ]; do
     relion_dispatch_signalled="" code=0
     wait "$relion_dispatch_main" || code=$?
   done
-  [ -z "$relion_dispatch_timer" ] || kill -- "-$relion_dispatch_timer" 2>/dev/null || :
+  for other in $relion_dispatch_timer $relion_dispatch_guard; do
+    kill -- "-$other" 2>/dev/null || :
+  done
   [ "$code" = 0 ] || return "$code"
   relion_dispatch_main=""
 }
-relion_dispatch_signalled="" relion_dispatch_timer=""
+relion_dispatch_signalled="" relion_dispatch_timer="" relion_dispatch_guard=""
 trap 'relion_dispatch_stop "a signal"' USR1
 relion_dispatch_label=relion_refine_mpi
 set -m

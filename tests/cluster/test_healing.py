@@ -1,0 +1,146 @@
+"""Jobs that heal themselves: real RELION on a real Slurm, and faults that really happen."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+
+from relion_dispatch.healing import attempts
+from relion_dispatch.starscan import scan
+from tests.cluster import faults
+from tests.cluster.project import Project, queue, wait_until
+from tests.cluster.slurm_conf import Cluster
+
+pytestmark = pytest.mark.slurm
+
+LONG = "Refine3D/job002"
+
+
+@pytest.fixture(scope="module")
+def healed(slurm: Cluster, tmp_path_factory: pytest.TempPathFactory) -> tuple[Project, str]:
+    """A workflow to all of whose jobs something has happened, and what its head said."""
+    project = Project(tmp_path_factory.mktemp("faults"))
+    try:
+        return project, faults.run_faults(project, slurm)
+    finally:
+        project.kill_heads()
+
+
+def test_a_full_gpu_leads_to_fewer_workers_then_other_gpus_then_none(
+    healed: tuple[Project, str],
+) -> None:
+    tried = faults.history(healed[0], "Class3D/job001")
+    sizes = [(each.asked["partition"], each.asked["workers_per_gpu"]) for each in tried]
+    assert sizes == [
+        ("m3c", 4),
+        ("m3c", 2),
+        ("m3c", 1),
+        ("m3g", 1),
+        ("m3h", 1),
+        ("comp", None),
+    ]
+    assert [each.failure for each in tried] == ["gpu_memory"] * 5 + [""]
+    assert "ran out of memory on the GPU" in " ".join(tried[0].evidence)
+    assert tried[-1].state == "succeeded"
+
+
+def test_memory_that_did_not_suffice_grows(healed: tuple[Project, str]) -> None:
+    tried = faults.history(healed[0], "Class3D/job002")
+    memories = [each.asked["mem_mb"] for each in tried]
+    assert memories[0] == 30
+    assert memories == sorted(set(memories))
+    assert {each.failure for each in tried[:-1]} == {"host_memory"}
+    assert "memory limit" in " ".join(tried[0].evidence)
+    assert tried[-1].state == "succeeded"
+
+
+def test_a_wrong_parameter_fails_once(healed: tuple[Project, str]) -> None:
+    project, output = healed
+    (only,) = faults.history(project, "Class3D/job003")
+    assert only.failure == "bad_input"
+    assert "Data/nothing.star" in " ".join(only.evidence)
+    assert only.again is False
+    assert "Not tried again: the input is wrong" in output
+    assert "Trying to restart" not in output
+    assert (project.path / "Class3D/job003/RELION_JOB_EXIT_FAILURE").exists()
+
+
+def test_a_job_of_a_killed_node_goes_on_elsewhere(healed: tuple[Project, str]) -> None:
+    project, _ = healed
+    first, *_, last = faults.history(project, "Class3D/job004")
+    assert first.failure == "node"
+    assert last.state == "succeeded"
+    assert last.node != first.node
+    assert last.continued is not None
+    assert last.continued >= 3
+    script = (project.path / "Class3D/job004/run_submit.script.run").read_text()
+    assert f"#SBATCH --exclude={first.node}" in script
+
+
+def test_what_is_healed_is_told(healed: tuple[Project, str]) -> None:
+    project, output = healed
+    assert "has failed and is tried again: GPU memory: 4 workers on a GPU did not fit" in output
+    for job in faults.JOBS:
+        assert not (project.path / job.folder / "run.heal").exists()
+        text = (project.path / job.folder / "run.err").read_text()
+        decisions = [each.decision for each in faults.history(project, job.folder) if each.failure]
+        assert all(f"relion-dispatch: {decision}\n" in text for decision in decisions)
+
+
+def iterations(log: Path) -> Counter[int]:
+    """Count how often each iteration was begun."""
+    return Counter(map(int, re.findall(r"Auto-refine: Iteration= (\d+)", log.read_text())))
+
+
+def resolution(project: Project, folder: str) -> str:
+    """Return a refinement's final resolution."""
+    general = scan(project.path / folder / "run_model.star")[0].pairs
+    return general["rlnCurrentResolution"]
+
+
+def test_a_refinement_that_needs_three_times_its_limit_finishes_by_itself(
+    project: Project,
+) -> None:
+    faults.prepare(project)
+    took_s = faults.uninterrupted(project, "Refine3D/job001")
+    faults.limit_time(project, min(max(round(took_s / 3), 12), 50))
+    said = faults.submit(project, LONG, faults.refinement(LONG))
+    assert said.startswith("Submitted batch job")
+    folder = project.path / LONG
+    seen: set[str] = set()
+
+    def over() -> bool:
+        seen.update(path.name for path in folder.glob("RELION_JOB_EXIT_*"))
+        return bool({"RELION_JOB_EXIT_SUCCESS", "RELION_JOB_EXIT_FAILURE"} & seen)
+
+    faults.wait_for(over)
+    assert "RELION_JOB_EXIT_FAILURE" not in seen
+    tried = attempts.read(folder)
+    assert len(tried) >= 3
+    assert {each.failure for each in tried[:-1]} == {"time"}
+    begun = iterations(folder / "run.out")
+    again = {number for number, times in begun.items() if times > 1}
+    cut_off = {(each.iteration or 0) + 1 for each in tried[:-1]}
+    assert again <= cut_off
+    assert all(each.continued == before.iteration for before, each in pairwise(tried))
+    assert resolution(project, LONG) == resolution(project, "Refine3D/job001")
+    names = {path.name for path in folder.iterdir()}
+    assert {"run_class001.mrc", "run_data.star", "run_half1_class001_unfil.mrc"} <= names
+    assert not any("_ct" in name for name in names)
+    wait_until(lambda: not queue())
+
+
+def test_a_job_of_the_window_that_cannot_be_healed_fails_at_once(
+    project: Project,
+) -> None:
+    faults.prepare(project)
+    command = faults.classification("Class3D/job005", 1, "--i Data/nothing.star")
+    faults.submit(project, "Class3D/job005", command)
+    assert faults.ended(project, "Class3D/job005") == "RELION_JOB_EXIT_FAILURE"
+    (only,) = attempts.read(project.path / "Class3D/job005")
+    assert (only.failure, only.again) == ("bad_input", False)
+    assert "Not tried again" in (project.path / "Class3D/job005/run.err").read_text()
