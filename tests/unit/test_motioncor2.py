@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import re
 from pathlib import Path
 
 import pytest
@@ -315,3 +316,32 @@ def test_frames_that_were_left_out_have_no_shift(tmp_path: Path) -> None:
     ]
     assert "# version 50001" in text
     assert "local_shift" not in text
+
+
+# ------------------------------------------------------------------------------------- its size
+
+
+def test_one_rank_on_each_gpu_of_m3() -> None:
+    from relion_dispatch.data import DataFacts
+    from relion_dispatch.engine import Request, plan
+    from relion_dispatch.pipeline import commands
+    from relion_dispatch.pipeline.versions import V3_1
+    from relion_dispatch.profiles import load_profile
+
+    motion = {"program": "motioncor2", "executable": "MotionCor2", "serial": True}
+    chosen = settings_with({"motion_correction": motion})
+    lines = commands.motion_correction(chosen, V3_1, movies="m.star", out="MotionCorr/job002/")
+    facts = DataFacts(n_micrographs=50, movie_shape=(4096, 4096), n_frames=40)
+    made = plan(Request(commands=lines, data=facts), load_profile("m3"))
+    assert (made.job_type, made.partition) == ("motioncor2_serial", "m3h")
+    assert (made.ntasks, made.gpus_per_node, made.nodes, made.gpu_map) == (2, 2, 1, "0:1")
+    assert "motioncor2" in made.modules
+    assert re.search(
+        r"mpirun -n 2 \S+ -m relion_dispatch\.sharding\.motioncor2"
+        r' `which relion_run_motioncorr_mpi` .* --serial --gpu "0:1"$',
+        made.command,
+    )
+    *_, join = made.commands
+    assert "mpirun" not in join
+    one = plan(Request(commands=lines, data=facts, overrides={"ngpu": 1}), load_profile("m3"))
+    assert (one.ntasks, one.gpus, one.gpu_map) == (1, 1, "0")
