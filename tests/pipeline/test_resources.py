@@ -55,17 +55,26 @@ class Workflow:
     resource_settings = SimpleNamespace(overwrite_resources=dict[str, Any]())
 
 
-def printed(project: Path, profile: str) -> dict[str, dict[str, str]]:
-    """Return what a dry run of all rules prints of each rule's resources, and its threads."""
+def printed(project: Path, profile: str, *options: str) -> dict[str, dict[str, str]]:
+    """Return what a dry run of all rules prints of each rule's resources."""
+    return {
+        name: {key: value for key, value in each.items() if key in RESOURCES}
+        for name, each in blocks(project, profile, *options).items()
+    }
+
+
+def blocks(project: Path, profile: str, *options: str) -> dict[str, dict[str, str]]:
+    """Return all resources and the threads that a dry run prints of each rule."""
     command = [sys.executable, "-m", "snakemake", "-n", "--forceall", "--nolock"]
     folder = runner.ROOT / "profiles" / profile
-    done = processes.run([*command, "--profile", str(folder)], timeout_s=300, cwd=project)
+    done = processes.run([*command, "--profile", str(folder), *options], timeout_s=300, cwd=project)
     assert done.returncode == 0, done.stdout + done.stderr
     found = {}
     for name, block in RULE.findall(done.stdout + done.stderr):
         line = re.search(r"^    resources: (.*)$", block, re.MULTILINE)
         pairs = (pair.split("=", 1) for pair in (line[1] if line else "").split(", "))
-        found[name] = {key: value for key, value in pairs if key in RESOURCES}
+        threads = re.search(r"^    threads: (\d+)$", block, re.MULTILINE)
+        found[name] = {**dict(pairs), "threads": threads[1] if threads else "1"}
     return found
 
 
@@ -142,6 +151,18 @@ def test_a_dry_run_prints_what_is_submitted(
     assert set(steps) <= set(told)
     for name, rule in steps.items():
         assert as_directives(told[name]) == submitted(rule, profile, 1), name
+
+
+@pytest.mark.parametrize("cores", [1, 2])
+def test_on_this_machine_steps_keep_to_snakemakes_cores(
+    finished: Finished, steps: dict[str, Rule], cores: int
+) -> None:
+    told = blocks(finished.project, "local", f"--cores={cores}")
+    for name in steps:
+        busy = int(told[name]["tasks"]) * int(told[name]["cpus_per_task"])
+        # Two halves take two workers and a leader, who computes nothing.
+        assert busy <= cores or told[name]["tasks"] == "3", name
+        assert int(told[name]["threads"]) == min(busy, cores), name
 
 
 def test_another_attempt_asks_for_what_is_submitted(
