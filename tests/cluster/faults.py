@@ -233,15 +233,16 @@ def run_faults(project: Project, cluster: Cluster) -> str:
     return head.output
 
 
-def submit(project: Project, folder: str, *commands: str) -> str:
+def submit(project: Project, folder: str, command: str, **parameters: object) -> str:
     """Submit a job as RELION's window does; return what is printed."""
     path = project.path / folder
     path.mkdir(parents=True, exist_ok=True)
-    text = "\n".join([f"{folder}/run.out", f"{folder}/run.err", *commands, ""])
+    text = "\n".join([f"{folder}/run.out", f"{folder}/run.err", command, ""])
     (path / "run_submit.script").write_text(text)
     program = [sys.executable, "-m", "relion_dispatch.cli", "submit", "--profile", str(PROFILE)]
+    given = [f"--set={name}={value}" for name, value in parameters.items()]
     done = subprocess.run(
-        [*program, f"{folder}/run_submit.script"],
+        [*program, *given, f"{folder}/run_submit.script"],
         cwd=project.path,
         env={**os.environ, **project.environment, "PYTHONPATH": os.pathsep.join(sys.path)},
         capture_output=True,
@@ -316,7 +317,7 @@ def main() -> int:
         prepare(slices)
         took_s = uninterrupted(slices, "Refine3D/job001")
         limit_time(slices, max(round(took_s / 3), 12))
-        submit(slices, "Refine3D/job002", refinement("Refine3D/job002"))
+        submit(slices, "Refine3D/job002", refinement("Refine3D/job002"), ngpu=0)
         ended(slices, "Refine3D/job002")
         rows = [
             row("a limit of a third of the time needed", history(slices, "Refine3D/job002")),

@@ -108,7 +108,7 @@ def test_a_refinement_that_needs_three_times_its_limit_finishes_by_itself(
     faults.prepare(project)
     took_s = faults.uninterrupted(project, "Refine3D/job001")
     faults.limit_time(project, min(max(round(took_s / 3), 12), 50))
-    said = faults.submit(project, LONG, faults.refinement(LONG))
+    said = faults.submit(project, LONG, faults.refinement(LONG), ngpu=0)
     assert said.startswith("Submitted batch job")
     folder = project.path / LONG
     seen: set[str] = set()
@@ -139,7 +139,7 @@ def test_a_job_of_the_window_that_cannot_be_healed_fails_at_once(
 ) -> None:
     faults.prepare(project)
     command = faults.classification("Class3D/job005", 1, "--i Data/nothing.star")
-    faults.submit(project, "Class3D/job005", command)
+    faults.submit(project, "Class3D/job005", command, ngpu=0)
     assert faults.ended(project, "Class3D/job005") == "RELION_JOB_EXIT_FAILURE"
     (only,) = attempts.read(project.path / "Class3D/job005")
     assert (only.failure, only.again) == ("bad_input", False)

@@ -20,6 +20,13 @@ _SCRIPT = "run_submit.script"
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of ``relion-dispatch heal``."""
     parser.add_argument("--profile", default="", help="default: $RELION_DISPATCH_PROFILE")
+    parser.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="a parameter of the job, as it was submitted with",
+    )
     parser.add_argument("job", metavar="JOB", help="a job's directory, or its parameter file")
 
 
@@ -27,7 +34,9 @@ def main(args: argparse.Namespace) -> int:
     """Look after a failed job: submit its next attempt, or say why there is none."""
     path = Path(args.job)
     script = str(path / _SCRIPT if path.is_dir() else path)
-    case = case_of(Submission(script=script, profile=args.profile))
+    pairs = (text.partition("=") for text in args.set)
+    overrides = {name: value for name, _, value in pairs}
+    case = case_of(Submission(script=script, profile=args.profile, overrides=overrides))
     try:
         sys.stdout.write(heal(case))
     except BaseException:

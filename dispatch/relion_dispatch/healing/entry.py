@@ -89,8 +89,17 @@ def follow_up(request: Request, profile: Profile) -> tuple[str, ...]:
     }
     name = profile.name if "/" not in profile.name else str(profile.path.resolve())
     python = [sys.executable, "-m", "relion_dispatch.cli"]
-    command = join([*python, "heal", "--profile", name, request.script_path])
+    given = [
+        f"--set={key}={_text(value)}"
+        for key, value in request.overrides.items()
+        if value is not None
+    ]
+    command = join([*python, "heal", "--profile", name, *given, request.script_path])
     return (*(word.format(**filled) for word in healing.follow_up), command)
+
+
+def _text(value: object) -> str:
+    return " ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
 
 
 def _cheapest(cluster: Cluster) -> str:
