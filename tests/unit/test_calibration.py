@@ -27,6 +27,7 @@ from relion_dispatch.healing import attempts
 from relion_dispatch.host_memory import host_mem_mb
 from relion_dispatch.memory import Problem
 from relion_dispatch.profiles import Profile, load_profile
+from relion_dispatch.sharding.bench import shard_dir
 from tests.bench.submitting import particles
 
 ratios = st.lists(st.floats(0.01, 50), min_size=1, max_size=40)
@@ -488,6 +489,17 @@ def test_the_time_of_a_part_is_not_that_of_the_whole(site: Path) -> None:
     found = collect.collect([Path()], scheduler=True)
     assert [each.elapsed_min for each in found.jobs] == [None, 150, 150]
     assert all(each.peak_mem_mb for each in found.jobs)
+
+
+def test_shards_are_jobs_too(site: Path) -> None:
+    shard = Path(shard_dir("MotionCorr/job002/", "s0001"))
+    shard.mkdir(parents=True)
+    (shard / "run_submit.script.json").write_text(json.dumps(BASIS.to_json()))
+    (shard / "run.out").write_text("relion-dispatch: exit code 0 after 600 s\n")
+    (shard / "run.exit").write_text("0\n")
+    (found,) = collect.collect([Path()], scheduler=False).jobs
+    assert found.job_dir == str(shard)
+    assert found.end.startswith("20")
 
 
 def test_the_job_is_the_one_that_was_noted_last(site: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -15,10 +16,14 @@ from relion_dispatch.calibration.usage import Usage
 from relion_dispatch.errors import DispatchError, InputError, SchedulerError
 from relion_dispatch.healing import attempts
 from relion_dispatch.meter import counted
+from relion_dispatch.sharding.bench import FOLDER
 from relion_dispatch.submit import JOB_ID_FILE
 
 #: Ids in one question to the scheduler's records.
 IDS_PER_CALL = 500
+
+#: Where jobs are in a project: their directories, and those of the shards of some.
+PLACES = ("*/job[0-9]*", f"*/job[0-9]*/{FOLDER}/*")
 
 #: Seconds to wait for its answer.
 TIME_LIMIT_S = 120.0
@@ -76,9 +81,10 @@ def _noted(project: Path) -> Iterator[Finished]:
     """Yield the jobs of a project beside whose scripts it stands what they were sized from."""
     if not project.is_dir():
         raise InputError(f"{project} is no directory: give projects of RELION")
-    for path in sorted(project.glob(f"*/job*/*.script{basis.SUFFIX}")):
+    found = (path for place in PLACES for path in project.glob(f"{place}/*.script{basis.SUFFIX}"))
+    for path in sorted(found):
         made = basis.read(path)
-        if made is not None and not path.parent.is_symlink():
+        if made is not None:
             yield Finished(
                 job_dir=str(path.parent.relative_to(project)),
                 project=str(project.resolve()),
@@ -107,7 +113,7 @@ def _measured(job: Finished, known: Mapping[str, Usage], every_s: int) -> Finish
         ran_s = usage.ran_for_s(text)
         if ran_s is None:
             return "not ended well, or not known to the scheduler's records"
-        used = Usage(state=DONE, elapsed_s=ran_s)
+        used = Usage(state=DONE, elapsed_s=ran_s, end=_written(Path(job.project, job.job_dir)))
     elif used.partition != job.basis.partition:
         return "the scheduler's records mean another job"
     found = measured(job, used, usage.estimated_mb(text), every_s)
@@ -120,6 +126,14 @@ def _in_parts(job_dir: Path) -> bool:
     """Whether a job went on where an earlier attempt had ended: its time is not that of all."""
     noted = attempts.read(job_dir)
     return bool(noted) and noted[-1].continued is not None
+
+
+def _written(job_dir: Path) -> str:
+    """Return when a job wrote its exit code, as Slurm would write it; empty where it has not."""
+    try:
+        return time.strftime("%FT%T", time.localtime((job_dir / "run.exit").stat().st_mtime))
+    except OSError:
+        return ""
 
 
 def _output(job_dir: Path) -> str:
