@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from relion_dispatch.errors import InputError
-from relion_dispatch.sharding import begin, intake, keep, publish, register, rows
+from relion_dispatch.sharding import begin, intake, keep, publish, register, rows, state
 from relion_dispatch.sharding.register import Register
 
 NAMES = st.sets(st.text("abc/_é\udcff", min_size=1, max_size=6), max_size=20)
@@ -243,6 +243,40 @@ def test_a_shard_without_movies_is_told(project: Path, capsys: pytest.CaptureFix
     words = [f"{OUT}.shards/0009/", "--out", OUT, "--take", "Import/job001/movies.star"]
     assert begin.main(words) == 1
     assert "nothing in this shard" in capsys.readouterr().err
+
+
+# ---------------------------------------------------------------------------------------- state
+
+
+def test_shards_are_counted_by_what_they_have_left(project: Path) -> None:
+    fill(project)
+    folder = project / OUT
+    assert state.of_job(folder, project) is None
+    for shard, marker in (("0001", "RELION_JOB_EXIT_SUCCESS"), ("0009", "run.out")):
+        (folder / ".shards" / shard).mkdir(parents=True)
+        (folder / ".shards" / shard / marker).touch()
+    found = state.of_job(folder, project)
+    assert found == state.Shards(total=2, begun=1, done=1, failed=0)
+    assert str(found) == "1 of 2 shards done"
+    assert found.open
+    (folder / ".shards/0002").mkdir()
+    (folder / ".shards/0002/RELION_JOB_EXIT_FAILURE").touch()
+    assert str(state.of_job(folder, project)) == "1 of 2 shards done, 1 failed"
+
+
+def test_status_tells_of_a_step_s_shards(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    from relion_dispatch.cli import main
+
+    fill(project)
+    (project / OUT / "RELION_JOB_EXIT_SUCCESS").parent.mkdir(parents=True)
+    (project / OUT / "RELION_JOB_EXIT_SUCCESS").touch()
+    for shard, marker in (("0001", "SUCCESS"), ("0002", "FAILURE")):
+        (project / OUT / ".shards" / shard).mkdir(parents=True)
+        (project / OUT / ".shards" / shard / f"RELION_JOB_EXIT_{marker}").touch()
+    main(["status"])
+    (line,) = [line for line in capsys.readouterr().out.splitlines() if "job002" in line]
+    assert "failed" in line
+    assert "1 of 2 shards done, 1 failed" in line
 
 
 # ---------------------------------------------------------------------------------------- rules

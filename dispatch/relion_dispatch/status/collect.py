@@ -9,13 +9,14 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from relion_dispatch.errors import DispatchError, SchedulerError
+from relion_dispatch.errors import DispatchError, InputError, SchedulerError
 from relion_dispatch.healing import attempts
 from relion_dispatch.ledger import Entry
 from relion_dispatch.pipeline.begin import KEPT
 from relion_dispatch.reports import Report
 from relion_dispatch.reports import State as Reported
 from relion_dispatch.scheduler_calls import parse_job_id
+from relion_dispatch.sharding.state import of_job
 from relion_dispatch.status import processes_here, progress, traces
 from relion_dispatch.status.model import ALIVE, Job, Overview, State
 from relion_dispatch.status.scheduler import Desk
@@ -141,7 +142,8 @@ def _judged(project: Path, job: Job, job_id: str, evidence: Evidence, now: float
     """Fill in everything about a job but what it used."""
     folder = project / job.folder
     report = evidence.reports.get(job_id)
-    state, detail = _state(folder, job, job_id, report, evidence)
+    found = _of_shards(folder, evidence)
+    state, detail = found or _state(folder, job, job_id, report, evidence)
     job = replace(
         job, state=state, detail=detail, job_id=job_id, node=report.node if report else ""
     )
@@ -165,6 +167,19 @@ def _state(
     if job_id and not evidence.silent:
         return _at_scheduler(folder, job_id, report)
     return _without_word(folder, evidence)
+
+
+def _of_shards(folder: Path, evidence: Evidence) -> tuple[State, str] | None:
+    """Judge a job of which some shards are not done; None for any other."""
+    try:
+        shards = of_job(folder, folder.parents[1])
+    except InputError:  # the pipeline will complain of its list
+        return None
+    if shards is None or not shards.open:
+        return None
+    if evidence.locked:
+        return State.RUNNING, str(shards)
+    return State.FAILED if shards.failed else State.UNKNOWN, str(shards)
 
 
 def _at_scheduler(folder: Path, job_id: str, report: Report | None) -> tuple[State, str]:
