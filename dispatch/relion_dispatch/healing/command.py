@@ -17,6 +17,10 @@ from relion_dispatch.watch import Verdict, Watch, Watched
 _SCRIPT = "run_submit.script"
 
 
+class RunningError(InputError):
+    """The job has not ended: there is nothing to heal."""
+
+
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of ``relion-dispatch heal``."""
     parser.add_argument("--profile", default="", help="default: $RELION_DISPATCH_PROFILE")
@@ -39,6 +43,8 @@ def main(args: argparse.Namespace) -> int:
     case = case_of(Submission(script=script, profile=args.profile, overrides=overrides))
     try:
         sys.stdout.write(heal(case))
+    except RunningError:
+        raise
     except BaseException:
         with contextlib.suppress(OSError):
             care.given_up(case)
@@ -56,14 +62,16 @@ def heal(case: Case) -> str:
 
     Raises
     ------
+    RunningError
+        When the job has not ended.
     DispatchError
-        When the job has not ended, or the scheduler refuses the next attempt.
+        When the scheduler refuses the next attempt.
     """
     from relion_dispatch.engine import plan
 
     verdict = _verdict(case)
     if verdict.state.alive and verdict.report is not None:
-        raise InputError(f"job {verdict.job_id} has not ended ({verdict.state.value})")
+        raise RunningError(f"job {verdict.job_id} has not ended ({verdict.state.value})")
     decision = care.after_failure(case, verdict if verdict.report else None)
     if not decision.go_on:
         care.given_up(case)
