@@ -11,6 +11,7 @@ import pytest
 from relion_dispatch import cli
 from relion_dispatch.engine import Request, plan
 from relion_dispatch.healing import attempts, care
+from relion_dispatch.healing.policy import Decision
 from relion_dispatch.pipeline import begin
 from relion_dispatch.profiles import load_profile
 from relion_dispatch.reports import Report, State
@@ -48,7 +49,7 @@ def started(case: care.Case) -> None:
     assert begin.main(line.split()[3:]) == 0
 
 
-def died(case: care.Case, state: State, word: str, *, code: int | None = 1) -> care.Decision:
+def died(case: care.Case, state: State, word: str, *, code: int | None = 1) -> Decision:
     report = Report(job_id="71", state=state, word=word, node="m3h000")
     verdict = Verdict(job_id="71", state=state, report=report, exit_code=code)
     return care.after_failure(case, verdict)
@@ -147,9 +148,11 @@ cat squeue.out 2>/dev/null || :
 
 
 @pytest.fixture
-def window(case: care.Case, monkeypatch: pytest.MonkeyPatch) -> Path:
+def window(
+    case: care.Case,
+    monkeypatch: pytest.MonkeyPatch,
+) -> Path:
     """A parameter file of RELION's window, and a Slurm that writes down what it is told."""
-    assert case
     for name, text in (("sbatch", SBATCH), ("squeue", SQUEUE), ("sacct", SQUEUE)):
         path = Path("bin") / name
         path.parent.mkdir(exist_ok=True)

@@ -16,6 +16,7 @@ from relion_dispatch import cli
 from relion_dispatch.cluster import Cluster, Partition
 from relion_dispatch.engine import Request, plan
 from relion_dispatch.fields import EXTRAS
+from relion_dispatch.healing.settings import Healing
 from relion_dispatch.jobtypes import JobType
 from relion_dispatch.pipeline import starts, verdict
 from relion_dispatch.pipeline.layout import FIRST_START, ROUND_STEPS, STEPS, Layout
@@ -251,6 +252,7 @@ def test_the_verdicts_fixed_limits_are_told_as_they_are() -> None:
     [
         ("key of `cluster`", Cluster),
         ("key of a partition", Partition),
+        ("key of `healing`", Healing),
         ("key of a job type", JobType),
     ],
 )
