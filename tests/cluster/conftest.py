@@ -47,3 +47,12 @@ def project(slurm: Cluster, tmp_path: Path) -> Iterator[Project]:
     project.kill_heads()
     subprocess.run(["scancel", "--user=root"], check=False)
     wait_until(lambda: not queue())
+
+
+@pytest.fixture(scope="session")
+def where(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An MPI program that says where its ranks are, compiled."""
+    program = tmp_path_factory.mktemp("where") / "where"
+    source = Path(__file__).with_name("where.c")
+    subprocess.run(["mpicc", "-Wall", "-Werror", "-o", program, source], check=True)
+    return program

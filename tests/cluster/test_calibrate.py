@@ -83,6 +83,20 @@ def peaks_mb(ids: list[str]) -> list[float]:
     return [known()[each].peak_mb or 0 for each in ids]
 
 
+def test_the_fullest_node_counts(slurm: Cluster, tmp_path: Path, where: Path) -> None:
+    # Two nodes, with a leader and eight workers on the first, and eight workers on the other.
+    gui = Gui(tmp_path)
+    (gui.bin / "relion_refine_mpi").symlink_to(where)
+    line = "`which relion_refine_mpi` --o Class3D/job001/run --ref map.mrc --K 2 --hold 40"
+    job_id = gui.submit("Class3D/job001", line, nodes=2, nthread=1).split()[-1]
+    assert gui.end("Class3D/job001") == "RELION_JOB_EXIT_SUCCESS"
+    (peak,) = peaks_mb([job_id])
+
+    assert len(gui.text("Class3D/job001/run.out").split("where ")) == 1 + 17
+    # Eight times what each fills, and not that of both nodes; libraries count with every rank.
+    assert 8 * 40 <= peak < 16 * 40
+
+
 def test_the_next_job_is_sized_by_what_the_last_ones_took(gui: Gui, site: Path) -> None:
     made = {folder: command(gui, folder, box) for folder, box in BOXES.items()}
     before = {folder: planned_mem_mb(gui, site, line) for folder, line in made.items()}

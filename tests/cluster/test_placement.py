@@ -93,15 +93,6 @@ def gpus_of_workers(ranks: list[Rank]) -> Counter[tuple[str, int]]:
     return found
 
 
-@pytest.fixture(scope="session")
-def where(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The program, compiled."""
-    program = tmp_path_factory.mktemp("where") / "where"
-    source = Path(__file__).with_name("where.c")
-    subprocess.run(["mpicc", "-Wall", "-Werror", "-o", program, source], check=True)
-    return program
-
-
 @pytest.fixture
 def gui(slurm: Cluster, tmp_path: Path, where: Path) -> Gui:
     made = Gui(tmp_path)
