@@ -22,6 +22,8 @@ import yaml
 
 from relion_dispatch.pipeline import commands, settings
 from relion_dispatch.pipeline.versions import V3_1
+from tests.cluster import slurm_cluster
+from tests.cluster.slurm_conf import Cluster, NodeGroup
 from tests.demo import runner
 from tests.pipeline import variants
 from tests.pipeline.conftest import LOCAL
@@ -48,7 +50,7 @@ STEPS = (
 )
 #: Files that tell of the run rather than of its result.
 OF_THE_RUN = re.compile(
-    r"(^|/)(run\..*|note\.txt|job\.star|job_pipeline\.star|attempts\.jsonl|RELION_JOB_EXIT_\w+)$"
+    r"(^|/)(run[._].*|note\.txt|job\.star|job_pipeline\.star|attempts\.jsonl|RELION_JOB_EXIT_\w+)$"
     r"|(^|/)\.shards(/|$)"
 )
 #: Moments and random numbers in files that are equal otherwise.
@@ -183,53 +185,59 @@ def test_movies_that_come_in_three_batches_are_as_all_at_once(
 
 
 def test_a_shard_that_was_killed_is_redone(six: Path, whole: Path, tmp_path: Path) -> None:
-    changes = {"preprocessing": {"movies_per_job": 3}}
+    changes = {"preprocessing": {"movies_per_job": 6}}
     project = variants.make(tmp_path / "project", six, SETTINGS, changes)
+    # RELION does two movies; then everything is killed, as by a power cut.
+    stuck = tmp_path / "bin/relion_run_motioncorr"
+    stuck.parent.mkdir()
+    real = shutil.which(stuck.name)
+    stuck.write_text(f'#!/bin/sh\n{real} "$@" --do_at_most 2 && touch half && exec sleep 600\n')
+    stuck.chmod(0o755)
     log = tmp_path / "log"
-    words = [sys.executable, "-m", "snakemake", "--profile", LOCAL, "ctf"]
+    words = [sys.executable, "-m", "snakemake", "--profile", LOCAL, "motion_correction"]
     with log.open("wb") as output:
         run = subprocess.Popen(
-            words, cwd=project, stdout=output, stderr=subprocess.STDOUT, start_new_session=True
-        )
+            words, cwd=project, stdout=output, stderr=subprocess.STDOUT, start_new_session=True,
+            env={**os.environ, **variants.first_on_path(stuck.parent)},
+        )  # fmt: skip
     shard = project / "MotionCorr/job002/.shards/0001"
-    half = shard / "MotionCorr/job002/Movies"
-    until(lambda: any(half.glob("*.mrc")), log)
+    until((shard / "half").exists, log)
     os.killpg(run.pid, signal.SIGKILL)
     run.wait()
-    assert not (shard / "corrected_micrographs.star").exists()
-    assert not list(project.glob("MotionCorr/job002/Movies/*.star"))
+    assert len(list(shard.glob("MotionCorr/job002/Movies/*_noDW.mrc"))) == 2
+    assert not list(project.glob("MotionCorr/job002/Movies/*"))
     for action in (("--unlock",), ()):
-        found = runner.snakemake(project, "--profile", LOCAL, "ctf", *action)
+        found = runner.snakemake(project, "--profile", LOCAL, "motion_correction", *action)
         assert found.returncode == 0, found.output
     ours, theirs = results(project), results(whole)
-    named = [name for name in theirs if name.startswith(("MotionCorr", "CtfFind"))]
+    named = [name for name in theirs if name.startswith("MotionCorr")]
+    assert len(named) > 30
     assert [name for name in named if not alike(ours[name], theirs[name])] == []
 
 
-def test_snakemake_again_does_only_what_is_new(six: Path, whole: Path, tmp_path: Path) -> None:
-    movies = tmp_path / "microscope"
-    movies.mkdir()
-    for name in ("gain.mrc", "mov001.mrcs", "mov002.mrcs"):
-        shutil.copy(six / name, movies)
-    changes = {"preprocessing": {"movies_per_job": 2}}
-    project = variants.make(tmp_path / "project", movies, SETTINGS, changes)
-    first = runner.snakemake(project, "--profile", LOCAL, "motion_correction")
-    assert first.returncode == 0, first.output
-    shutil.copy(six / "mov003.mrcs", movies)
-    noted = (project / ".relion_dispatch/shards.tsv").read_text()
-    planned = runner.snakemake(project, "--profile", LOCAL, "motion_correction", "-n")
-    assert "shard=0002" in planned.output
-    assert "shard=0001" not in planned.output
-    assert (project / ".relion_dispatch/shards.tsv").read_text() == noted
-    second = runner.snakemake(project, "--profile", LOCAL, "motion_correction")
-    assert set(second.steps) == {"relion_import", "motion_correction_shard", "motion_correction"}
-    assert len(re.findall(r"^rule motion_correction_shard:", second.output, re.MULTILINE)) == 1
-    star = (project / "MotionCorr/job002/corrected_micrographs.star").read_text()
-    assert star == re.sub(
-        r".*mov00[456].*\n",
-        "",
-        (whole / "MotionCorr/job002/corrected_micrographs.star").read_text(),
-    )
+@pytest.mark.slurm
+def test_shards_are_jobs_of_their_own_on_slurm(six: Path, whole: Path, tmp_path: Path) -> None:
+    if reason := slurm_cluster.missing():
+        pytest.skip(reason)
+    changes = {"preprocessing": {"movies_per_job": 3}}
+    project = variants.make(tmp_path / "project", six, SETTINGS, changes)
+    nodes = NodeGroup(partition="cpu", count=2, cpus=3, mem_mb=64000)
+    cluster = Cluster(root=tmp_path / "slurm", groups=(nodes,), min_job_age_s=7200)
+    cluster.root.mkdir()
+    profile = str(Path(__file__).with_name("slurm_profile"))
+    with slurm_cluster.running(cluster) as started:
+        run = runner.snakemake(project, "--profile", profile, "extraction", environ=started.env)
+        assert run.returncode == 0, run.output
+        told = subprocess.run(
+            ["squeue", "--noheader", "--states=all", "--format=%j|%T|%N"],
+            env={**os.environ, **started.env}, check=True, capture_output=True, text=True,
+        ).stdout  # fmt: skip
+    jobs = [line.split("|") for line in told.splitlines()]
+    assert len([name for name, *_ in jobs if "_shards-" in name]) == 8
+    assert len(jobs) == 13
+    assert {state for _, state, _ in jobs} == {"COMPLETED"}
+    assert {node for *_, node in jobs} == set(nodes.names)
+    assert differences(project, whole) == []
 
 
 # ---------------------------------------------------------------------- MotionCor2 on folders

@@ -12,6 +12,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from relion_dispatch.errors import InputError
+from relion_dispatch.project import joblist, planning
+from relion_dispatch.project import register as register_
+from relion_dispatch.project.flavours import FAILED, RELION_3_1, RUNNING, SUCCEEDED
+from relion_dispatch.project.joblist import JobList
+from relion_dispatch.project.records import Record
 from relion_dispatch.sharding import begin, intake, keep, publish, register, rows, state
 from relion_dispatch.sharding.register import Register
 
@@ -243,6 +248,39 @@ def test_a_shard_without_movies_is_told(project: Path, capsys: pytest.CaptureFix
     words = [f"{OUT}.shards/0009/", "--out", OUT, "--take", "Import/job001/movies.star"]
     assert begin.main(words) == 1
     assert "nothing in this shard" in capsys.readouterr().err
+
+
+# ---------------------------------------------------------------------------- the window's list
+
+
+MOTION = Record(name=OUT, step="motion_correction", version="3.1", type="1")
+
+
+def in_window(project: Path) -> str:
+    """Return the state of motion correction in RELION's own list."""
+    found = JobList.read((project / joblist.FILE).read_text(), RELION_3_1)
+    return found.state(OUT)
+
+
+def test_the_window_shows_one_job_that_runs_while_its_shards_do(project: Path) -> None:
+    fill(project)
+    planning.enter(project, [MOTION], 101)
+    assert register_.begin(project, OUT)
+    (project / OUT / "RELION_JOB_EXIT_SUCCESS").touch()
+    assert register_.end(project, OUT)
+    assert in_window(project) == SUCCEEDED
+    words = [f"{SHARD}/", "--out", OUT, "--take", "Import/job001/movies.star"]
+    assert begin.main(words) == 0
+    assert in_window(project) == RUNNING
+    assert not (project / OUT / "RELION_JOB_EXIT_SUCCESS").exists()
+    assert register_.settle(project) == ()
+    (SHARD / "RELION_JOB_EXIT_FAILURE").touch()
+    planning.enter(project, [MOTION], 101)
+    assert in_window(project) == FAILED
+    assert begin.main(words) == 0
+    assert in_window(project) == RUNNING
+    listed = JobList.read((project / joblist.FILE).read_text(), RELION_3_1)
+    assert list(listed.names) == [OUT]
 
 
 # ---------------------------------------------------------------------------------------- state

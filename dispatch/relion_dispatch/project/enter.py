@@ -17,6 +17,11 @@ def begun(job_dir: str, commands: Sequence[str] = ()) -> None:
     _try("begin", job_dir, commands)
 
 
+def shared(job_dir: str) -> None:
+    """Enter a job as running of which a part begins; whatever hinders that is told."""
+    _try("share", job_dir)
+
+
 def ended(job_dir: str) -> None:
     """Enter how a job has ended; whatever hinders that is told."""
     _try("end", job_dir)

@@ -21,6 +21,7 @@ from relion_dispatch.project.flavours import ABORTED, FAILED, RUNNING, SUCCEEDED
 from relion_dispatch.project.joblist import FILE, JobList
 from relion_dispatch.project.lock import locked, started
 from relion_dispatch.project.records import Record
+from relion_dispatch.sharding.bench import FOLDER as SHARDS
 
 #: RELION's window looks at the list anew when it finds this file.
 HAS_CHANGED = ".pipeline_has_changed"
@@ -117,6 +118,30 @@ def work(project: Path, name: str) -> bool:
     return True
 
 
+def share(project: Path, name: str) -> bool:
+    """Enter a job as running, of whose work one of several processes begins a part.
+
+    Returns
+    -------
+    bool
+        Whether it is a job of the pipeline's.
+
+    Raises
+    ------
+    InputError, OSError
+        As for `job_list`.
+    """
+    record = records.read(project, name)
+    if record is None:
+        return False
+    for marker in MARKERS:
+        (project / name / marker).unlink(missing_ok=True)
+    _process_file(project, name).unlink(missing_ok=True)
+    with job_list(project, record.flavour, f"a part of {name} begins") as found:
+        found.put(record.job, RUNNING)
+    return True
+
+
 def end(project: Path, name: str) -> bool:
     """Enter how a job has ended, as its exit marker says.
 
@@ -183,8 +208,13 @@ def settle(project: Path, failed: Iterable[str] = ()) -> tuple[str, ...]:
 
 
 def marked(folder: Path) -> str:
-    """Return the state that a job's exit marker stands for; empty without one."""
-    return next((state for name, state in MARKERS.items() if (folder / name).exists()), "")
+    """Return the state that a job's exit marker stands for; empty without one.
+
+    A job has failed, too, of whose work a part has failed.
+    """
+    own = next((state for name, state in MARKERS.items() if (folder / name).exists()), "")
+    parts = (folder / SHARDS).glob("*/RELION_JOB_EXIT_FAILURE")
+    return own or (FAILED if any(parts) else "")
 
 
 def plan(project: Path, record: Record, state: str) -> None:

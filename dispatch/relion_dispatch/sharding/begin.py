@@ -22,6 +22,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             raise InputError(f"{args.bench}: there is nothing in this shard to be done")
         bench.lay(args.bench, args.out, lists)
         begin.main([str(args.bench)])
+        enter.shared(args.out)
     except (InputError, OSError) as error:
         sys.stderr.write(f"error: {args.bench}: {error}\n")
         return 1
