@@ -130,10 +130,12 @@ def _chosen(need: Need, cluster: Cluster) -> Size:
     if not fits:
         fits, note = _below_nyquist(need, cluster)
         notes = (*notes, *note)
+        found = {each.partition for each in fits}
+        refusals = {name: why for name, why in refusals.items() if name not in found}
     if not fits and cluster.local and need.gpu != "none" and not need.needs_gpu and not need.ngpu:
         reason = "; ".join(refusals.values())
-        found = _chosen(replace(need, gpu="none", ngpu=None), cluster)
-        return replace(found, notes=(f"It runs on CPUs: {reason}.", *found.notes))
+        there = _chosen(replace(need, gpu="none", ngpu=None), cluster)
+        return replace(there, notes=(f"It runs on CPUs: {reason}.", *there.notes))
     if not fits:
         model = cluster.gpu_memory_model
         raise DoesNotFitError(

@@ -152,6 +152,7 @@ def test_a_classification_may_stay_below_full_resolution() -> None:
     assert (found.gpu_mem_mb_per_rank or 0) <= 16_280
     assert "At full resolution a worker would need 22626 MB of GPU memory" in found.notes[0]
     assert "up to 80 %" in found.notes[0]
+    assert not any("does not fit" in note for note in found.notes)
     for refused in (replace(benchmark.problem, halves=True), replace(benchmark.problem, box=600)):
         with pytest.raises(DoesNotFitError):
             size(replace(benchmark, problem=refused), cluster)
