@@ -12,6 +12,10 @@ from relion_dispatch.cli import main
 from relion_dispatch.sharding.arrivals import Arrivals, whole
 
 STAMPS = st.tuples(st.integers(0, 3), st.integers(0, 3))
+LEAST = (
+    "relion_version: '3.1'\noptics: {pixel_size: 1, voltage: 300}\ndose: {per_frame: 1}\n"
+    "sample: {particle_diameter: 100, box_size: 128}\n"
+)
 LOOKS = st.lists(st.dictionaries(st.sampled_from("abcd"), STAMPS), min_size=1, max_size=6)
 
 
@@ -67,6 +71,24 @@ def test_a_movie_that_is_cut_off_is_not_taken() -> None:
     assert whole("abc", read, ValueError) == ["a", "c"]
 
 
+@pytest.mark.parametrize(
+    "words,message",
+    [(["--until", "extractoin"], "no step extractoin"), (["--profile", "m4"], "no profile 'm4'")],
+)
+def test_slips_are_told_before_anything_runs(
+    words: list[str],
+    message: str,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "Snakefile").touch()
+    (tmp_path / "config.yaml").write_text(f"{LEAST}preprocessing: {{movies_per_job: 5}}\n")
+    assert main(["watch", *words]) == 2
+    assert message in capsys.readouterr().err
+
+
 def test_a_folder_that_is_no_project_is_told(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -74,15 +96,14 @@ def test_a_folder_that_is_no_project_is_told(
     assert "no Snakefile" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("text", ["", "start: particles\nparticles: p.star\ncorrected_micrographs: m.star\n"])
+@pytest.mark.parametrize(
+    "text", ["", "start: particles\nparticles: p.star\ncorrected_micrographs: m.star\n"]
+)
 def test_new_movies_need_jobs_of_their_own(
     text: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "Snakefile").touch()
-    (tmp_path / "config.yaml").write_text(
-        f"{text}optics: {{pixel_size: 1, voltage: 300}}\ndose: {{per_frame: 1}}\n"
-        "sample: {particle_diameter: 100, box_size: 128}\n"
-    )
+    (tmp_path / "config.yaml").write_text(f"{text}{LEAST}")
     assert main(["watch", str(tmp_path)]) == 2
     assert "preprocessing.movies_per_job" in capsys.readouterr().err

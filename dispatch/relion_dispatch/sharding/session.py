@@ -25,6 +25,7 @@ from relion_dispatch.errors import InputError
 from relion_dispatch.pipeline import settings
 from relion_dispatch.pipeline.check import imagefiles
 from relion_dispatch.pipeline.check.imagefiles import BadImageError
+from relion_dispatch.pipeline.expected import expected
 from relion_dispatch.pipeline.options import Settings
 from relion_dispatch.pipeline.paths import found_images
 from relion_dispatch.sharding import intake, register
@@ -44,7 +45,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's arguments."""
     parser.usage = "relion-dispatch watch [-h] [options] [DIR] [-- SNAKEMAKE OPTIONS]"
     parser.add_argument("folder", nargs="?", default=".", metavar="DIR", help="the project")
-    parser.add_argument("--profile", default="", help="as for snakemake; default: local")
+    parser.add_argument(
+        "--profile",
+        default="",
+        help="as for snakemake; default: $SNAKEMAKE_PROFILE, $RELION_DISPATCH_PROFILE, then local",
+    )
     parser.add_argument(
         "--until",
         default="extraction",
@@ -83,6 +88,9 @@ def main(args: argparse.Namespace) -> int:
             "config.yaml: new movies need jobs of their own: set preprocessing.movies_per_job to"
             " how many movies make a job, such as 20, and start from movies or micrographs"
         )
+    steps = [each.rule for each in expected(chosen)]
+    if args.until not in steps:
+        raise InputError(f"there is no step {args.until}: it is one of {', '.join(steps)}")
     with _alone() as lock:
         session = Session(args=args, settings=chosen, size=size, lock=lock)
         return session.watch()
@@ -160,6 +168,7 @@ class Session:
 
     def watch(self) -> int:
         """Look and run, until stopped or idle."""
+        self._command()  # a wrong profile is told at once
         for number in _SIGNALS:
             signal.signal(number, _stop)
         _say(f"watching for {self.settings.start}; Ctrl-C stops, the same command goes on")
@@ -238,9 +247,10 @@ class Session:
             _say("the run has not ended yet; it is left alone")
 
     def _command(self) -> list[str]:
-        from relion_dispatch.profiles import find, folder_of
+        from relion_dispatch.profiles import VARIABLE, find, folder_of
 
-        place = folder_of(find(self.args.profile or os.environ.get("SNAKEMAKE_PROFILE") or "local"))
+        named = map(os.environ.get, ("SNAKEMAKE_PROFILE", VARIABLE))
+        place = folder_of(find(next(filter(None, (self.args.profile, *named, "local")))))
         extra: Sequence[str] = self.args.command or ()
         targets = [self.args.until, *self._report()]
         words = [*targets, "--profile", str(place), *extra]
