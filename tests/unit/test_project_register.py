@@ -118,7 +118,7 @@ def test_the_users_files_are_offered_too_if_they_are_in_the_project(project: Pat
 
 def test_the_size_is_that_of_the_command(project: Path) -> None:
     command = "mpirun -n 5 `which relion_refine_mpi` --o x --j 2 --gpu '0:1'"
-    register.begin(project, POST.name, ["rm -f x", command])
+    register.begin(project, POST.name, ["python -m relion_dispatch.x --j 7", command])
     assert options(project, POST.name) == {"nr_mpi": "5", "use_gpu": "Yes", "gpu_ids": "0:1"}
 
 
@@ -221,9 +221,23 @@ def test_a_finished_project_enters_as_it_is(tmp_path: Path) -> None:
         (tmp_path / name).mkdir(parents=True)
         (tmp_path / name / f"RELION_JOB_EXIT_{marker}").touch()
     (tmp_path / MASK.name / "threshold.txt").write_text("0.05")
+    (tmp_path / MASK.name / "mask.mrc").touch()
     planning.enter(tmp_path, [MASK, POST], 101)
     assert states(tmp_path) == {MASK.name: SUCCEEDED, POST.name: FAILED}
     assert options(tmp_path, MASK.name)["inimask_threshold"] == "0.05"
+
+
+def test_a_finished_job_whose_results_are_gone_is_still_to_be_done(project: Path) -> None:
+    register.begin(project, MASK.name)
+    (project / MASK.name / "mask.mrc").touch()
+    (project / MASK.name / "RELION_JOB_EXIT_SUCCESS").touch()
+    register.end(project, MASK.name)
+    planning.enter(project, [MASK, POST], 101)
+    assert states(project)[MASK.name] == SUCCEEDED
+
+    (project / MASK.name / "mask.mrc").unlink()
+    planning.enter(project, [MASK, POST], 101)
+    assert states(project)[MASK.name] == SCHEDULED
 
 
 def test_numbers_that_the_window_has_given_are_refused(project: Path) -> None:

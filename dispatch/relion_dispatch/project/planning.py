@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from relion_dispatch.errors import InputError
 from relion_dispatch.project import forms, jobstar, nodes, records, register
-from relion_dispatch.project.flavours import RUNNING, SCHEDULED, Flavour, flavour
+from relion_dispatch.project.flavours import RUNNING, SCHEDULED, SUCCEEDED, Flavour, flavour
 from relion_dispatch.project.forms.words import Filled, Step
 from relion_dispatch.project.joblist import FILE, JobList, job_number
 from relion_dispatch.project.records import Record
@@ -163,15 +163,18 @@ def enter(folder: Path, planned: Sequence[Record], reserved: int) -> None:
 
 def _states(folder: Path, planned: Iterable[Record], listed: JobList) -> Mapping[str, str]:
     """Tell what each planned job is: as listed, as its exit marker says, or not begun."""
-    return {record.name: _state(folder, record.name, listed) for record in planned}
+    return {record.name: _state(folder, record, listed) for record in planned}
 
 
-def _state(folder: Path, name: str, listed: JobList) -> str:
-    state = listed.state(name)
+def _state(folder: Path, record: Record, listed: JobList) -> str:
+    state = listed.state(record.name)
     # As a run starts or ends, none of the processes that share a job's work are there.
-    if state == RUNNING and not register.has_process(folder, name):
+    if state == RUNNING and not register.has_process(folder, record.name):
         state = ""
-    return state or register.marked(folder / name) or SCHEDULED
+    state = state or register.marked(folder / record.name) or SCHEDULED
+    # Snakemake removes the results of a job that it could not even submit again.
+    made = not record.outputs or any((folder / file).exists() for file, _ in record.outputs)
+    return state if made or state != SUCCEEDED else SCHEDULED
 
 
 def _forget(folder: Path, dropped: Iterable[Record], listed: JobList) -> None:

@@ -261,7 +261,7 @@ def _noted_outputs(folder: Path) -> Iterator[tuple[str, str]]:
 
 def _size(record: Record, commands: Sequence[str]) -> dict[str, str]:
     """Find ranks, threads and GPUs in the commands, for the fields that the job has."""
-    line = next((each for each in commands if "relion_" in each), "")
+    line = next((each for each in commands if "`which relion_" in each), "")
     before = line.partition("`which")[0]
     ranks, threads, gpus = _RANKS.search(before), _THREADS.search(line), _GPUS.search(line)
     found = {
