@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import os
 import re
-from pathlib import Path
 
 import pytest
 
+from relion_dispatch.calibration import basis
 from relion_dispatch.render import clock
 from tests.bench.submitting import particles
 from tests.cluster.project import PROFILE, Project
@@ -79,7 +79,8 @@ def test_what_is_unknown_in_a_dry_run_is_printed_and_submitted_alike(prepared: P
     done = prepared.run()
     assert done.returncode == 0, done.output
     now = shown(done.output)
-    script = Path(prepared.path, "Class3D/job009/run_submit.script.run").read_text()
+    folder = prepared.path / "Class3D/job009"
+    script = (folder / "run_submit.script.run").read_text()
 
     assert before["mem_mb"] == before["slurm_partition"] == "<TBD>"
     assert "<TBD>" not in {now[name] for name in ("tasks", "nodes", "gpu", "mem_mb", "runtime")}
@@ -93,3 +94,8 @@ def test_what_is_unknown_in_a_dry_run_is_printed_and_submitted_alike(prepared: P
         f"partition={now['slurm_partition']}",
     )
     assert {f"#SBATCH --{each}" for each in wanted} <= set(script.splitlines())
+    # What sizes learn from, once the job has ended.
+    left = basis.read(folder / "run_submit.script.json")
+    assert left is not None
+    assert (left.mem_mb, left.problem.n_particles) == (int(now["mem_mb"]), 30_000)
+    assert (folder / "run.jobid").read_text().strip().isdigit()
