@@ -23,7 +23,7 @@ from relion_dispatch.environment import outer_environment
 from relion_dispatch.errors import DispatchError, SchedulerError
 
 if TYPE_CHECKING:
-    from relion_dispatch.healing.care import Case
+    from relion_dispatch.healing.case import Case
     from relion_dispatch.jobscript import JobScript
     from relion_dispatch.profiles import Profile
 
@@ -126,7 +126,7 @@ def send(made: Plan, case: Case, attempt: int = 1, changes: Mapping[str, object]
     SchedulerError
         When the scheduler refuses it or cannot be reached.
     """
-    from relion_dispatch.healing import care
+    from relion_dispatch.healing import case as cases
 
     script = made.script
     for warning in made.warnings:
@@ -137,8 +137,8 @@ def send(made: Plan, case: Case, attempt: int = 1, changes: Mapping[str, object]
     argv = shlex.split(made.submit_command or f"bash {shlex.quote(made.script_path)}")
     here = os.path.basename(argv[0]) in SHELLS
     if not here:
-        care.submitting(case, made, attempt, changes)
-        care.left_alone(case)  # nobody does yet
+        cases.submitting(case, made, attempt, changes)
+        cases.left_alone(case)  # nobody does yet
     done = processes.run(
         argv,
         timeout_s=_LONG_S if here else 120,
@@ -159,7 +159,7 @@ def send(made: Plan, case: Case, attempt: int = 1, changes: Mapping[str, object]
 
 def _follow_up(made: Plan, case: Case, attempt: int, said: str) -> None:
     """Have the scheduler look after a job that it has taken, where it would go on by itself."""
-    from relion_dispatch.healing import care
+    from relion_dispatch.healing import case as cases
     from relion_dispatch.scheduler_calls import parse_job_id
     from relion_dispatch.schedulers import definition_for
 
@@ -169,7 +169,7 @@ def _follow_up(made: Plan, case: Case, attempt: int, said: str) -> None:
         return  # a scheduler of which nothing but the submit command is known
     if job_id is None:
         return
-    care.taken(case, attempt, job_id)
+    cases.taken(case, attempt, job_id)
     if not made.follow_up or made.body.strip() not in made.script:
         return  # a template of a site's own, which starts over
     command, *words = reversed(made.follow_up)
@@ -182,7 +182,7 @@ def _follow_up(made: Plan, case: Case, attempt: int, said: str) -> None:
         trouble = str(error)
     else:
         if done.returncode == 0:
-            care.looked_after(case)
+            cases.looked_after(case)
             return
     _append(made.errfile, f"relion-dispatch: nobody looks after this job: {trouble}\n")
 
@@ -201,7 +201,7 @@ def case_of(submission: Submission) -> Case:
 
 
 def _case(submission: Submission, job: JobScript) -> tuple[Case, fields.Wishes]:
-    from relion_dispatch.healing.care import Case
+    from relion_dispatch.healing.case import Case
     from relion_dispatch.profiles import load_profile
 
     wishes = fields.read(job.comments, os.environ)

@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from relion_dispatch.healing.classes import STOPPED, STOPPED_LINE, Failure, Remains, classify
+from relion_dispatch.healing.classes import Failure, Remains, classify
+from relion_dispatch.healing.directory import STOPPED, STOPPED_LINE
 from relion_dispatch.reports import State
 
 ALLOCATOR = """\

@@ -10,7 +10,7 @@ import pytest
 
 from relion_dispatch.cluster import Cluster, Partition
 from relion_dispatch.engine import Request, plan
-from relion_dispatch.healing import policy
+from relion_dispatch.healing import attempts, policy
 from relion_dispatch.healing.attempts import Attempt
 from relion_dispatch.healing.policy import Decision, next_step
 from relion_dispatch.healing.settings import Healing
@@ -42,7 +42,9 @@ def attempted(
     own = values.pop("own", {})
 
     def replan(more: Mapping[str, object]) -> policy.Asked:
-        return policy.asked(plan(Request(commands=(command,), overrides={**own, **more}), profile))
+        return attempts.asked(
+            plan(Request(commands=(command,), overrides={**own, **more}), profile)
+        )
 
     return Attempt(number=1, failure=failure, asked=replan(changes), **values), replan
 

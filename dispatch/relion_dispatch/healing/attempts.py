@@ -24,7 +24,10 @@ import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from relion_dispatch.plan import Plan
 
 #: The journal's name in a job's directory.
 JOURNAL = "attempts.jsonl"
@@ -33,6 +36,19 @@ JOURNAL = "attempts.jsonl"
 #: nobody submits it, with the third.
 SUBMITTED, TAKEN, STARTED = "submitted", "taken", "started"
 ENDED, DECIDED = "ended", "decided"
+
+
+#: What of a plan is noted in an attempt as ``asked``.
+ASKED = (
+    "partition",
+    "nodes",
+    "ntasks",
+    "cpus_per_task",
+    "gpus_per_node",
+    "mem_mb",
+    "runtime_min",
+    "gpu_mem_mb_per_rank",
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -184,3 +200,12 @@ def _advance(attempt: Attempt, record: Mapping[str, Any]) -> Attempt:
     if record.get("event") in (SUBMITTED, STARTED, ENDED):
         known[record["event"]] = record.get("time")
     return replace(attempt, **known)
+
+
+def asked(plan: Plan) -> dict[str, Any]:
+    """Return the size that a plan asks for, as it is noted in an attempt."""
+    return {name: getattr(plan, name) for name in ASKED} | {"workers_per_gpu": _workers(plan)}
+
+
+def _workers(plan: Plan) -> int | None:
+    return (plan.ntasks - 1) // plan.gpus if plan.gpus and plan.ntasks > 1 else None

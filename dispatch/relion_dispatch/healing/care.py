@@ -6,33 +6,44 @@ scheduler runs behind a failed job of RELION's window.
 
 from __future__ import annotations
 
-import contextlib
 import os
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from relion_dispatch.calls import Call
-from relion_dispatch.engine import plan
-from relion_dispatch.healing import (
-    attempts,
-    continuing,
-    directory,
-    iterations,
-    policy,
-    stages,
-    unfinished,
-)
+from relion_dispatch.healing import attempts, continuing, directory, policy, unfinished
 from relion_dispatch.healing.attempts import Attempt
+from relion_dispatch.healing.case import (
+    Case,
+    fingerprint,
+    left_alone,
+    looked_after,
+    newest,
+    submitting,
+    taken,
+)
 from relion_dispatch.healing.classes import Finding, Remains, classify
 from relion_dispatch.healing.policy import Decision
 
 if TYPE_CHECKING:
-    from relion_dispatch.plan import Plan, Request
-    from relion_dispatch.profiles import Profile
     from relion_dispatch.watch import Verdict
+
+__all__ = [
+    "Case",
+    "Decision",
+    "after_failure",
+    "given_up",
+    "left_alone",
+    "looked_after",
+    "opening",
+    "reached",
+    "submitting",
+    "succeeded",
+    "taken",
+]
 
 #: How much of the end of a log is looked through.
 _TAIL_BYTES = 1 << 16
@@ -40,45 +51,6 @@ _TAIL_LINES = 600
 _ABORTED = "RELION_JOB_EXIT_ABORTED"
 #: The state of an attempt that has come to a good end.
 SUCCEEDED = "succeeded"
-
-
-@dataclass(frozen=True, kw_only=True)
-class Case:
-    """A job that is looked after.
-
-    Attributes
-    ----------
-    request
-        What was asked for, by a person or by the workflow.
-    profile
-        Where it runs.
-    """
-
-    request: Request
-    profile: Profile
-
-    @property
-    def folder(self) -> Path:
-        """Where its logs and its attempts are: its directory."""
-        return self.request.project / Path(self.request.outfile).parent
-
-    def next_request(self, changes: Mapping[str, object]) -> Request:
-        """Return the request for an attempt with changes over what was asked for."""
-        found = _newest(self)
-        size = stages.size_behind(found.optimiser) if found else None
-        stage = {"current_size": size} if size else {}
-        overrides = {**self.request.overrides, **stage, **changes}
-        return replace(self.request, overrides=overrides, attempt=1)
-
-    def size(self, changes: Mapping[str, object]) -> policy.Asked:
-        """Return the size that the job would have with changes.
-
-        Raises
-        ------
-        DispatchError
-            When it does not fit.
-        """
-        return policy.asked(plan(self.next_request(changes), self.profile))
 
 
 def opening(case: Case) -> tuple[int, Mapping[str, object]]:
@@ -89,7 +61,7 @@ def opening(case: Case) -> tuple[int, Mapping[str, object]]:
     what there is.
     """
     history = attempts.read(case.folder)
-    if not history or history[-1].science != _fingerprint(case):
+    if not history or history[-1].science != fingerprint(case):
         return 1, {}
     last = history[-1]
     if last.state == SUCCEEDED or _exit_code(case, None) == 0:
@@ -98,39 +70,6 @@ def opening(case: Case) -> tuple[int, Mapping[str, object]]:
         decision = after_failure(case, None)
         return (last.number + 1, decision.changes) if decision.go_on else (1, {})
     return (last.number + 1, last.changes) if last.again else (1, {})
-
-
-def submitting(case: Case, made: Plan, number: int, changes: Mapping[str, object]) -> None:
-    """Note an attempt that is about to be submitted, and that it is looked after.
-
-    Raises
-    ------
-    OSError
-        When the journal cannot be written.
-    """
-    logs = {name: _size(case.request.project / name) for name in (made.outfile, made.errfile)}
-    case.folder.mkdir(parents=True, exist_ok=True)
-    attempts.note(
-        case.folder,
-        number,
-        attempts.SUBMITTED,
-        asked=policy.asked(made),
-        changes=dict(changes),
-        science=_fingerprint(case),
-        logs=logs,
-    )
-    looked_after(case)
-
-
-def looked_after(case: Case) -> None:
-    """Note that somebody looks after a job: should it fail, it leaves no marker of failure."""
-    if case.profile.healing.enabled:
-        (case.folder / directory.HEAL_FILE).touch()
-
-
-def taken(case: Case, number: int, job_id: str) -> None:
-    """Note that the scheduler has taken an attempt."""
-    attempts.note(case.folder, number, attempts.TAKEN, job_id=job_id)
 
 
 def after_failure(case: Case, verdict: Verdict | None) -> Decision:
@@ -164,12 +103,6 @@ def after_failure(case: Case, verdict: Verdict | None) -> Decision:
     return replace(decision, attempt=last.number)
 
 
-def left_alone(case: Case) -> None:
-    """Look after a job no longer: should it fail from now on, it says so itself."""
-    with contextlib.suppress(OSError):
-        (case.folder / directory.HEAL_FILE).unlink(missing_ok=True)
-
-
 def given_up(case: Case) -> None:
     """Let everybody know that a job has failed: RELION's window, and whoever looks for markers."""
     from relion_dispatch.project import enter
@@ -198,27 +131,11 @@ def reached(case: Case, *, anyhow: bool = False) -> int | None:
 
     Of a job that has succeeded nothing says which of them are its own: ``anyhow`` takes them all.
     """
-    found = _newest(case, anyhow=anyhow)
+    found = newest(case, anyhow=anyhow)
     if found is not None:
         return found.number
     main = Call.read(case.request).main
     return unfinished.count(case.folder) if continuing.does_unfinished(main) else None
-
-
-def _newest(case: Case, *, anyhow: bool = False) -> iterations.Iteration | None:
-    root = continuing.output_root(Call.read(case.request).main)
-    try:
-        since = (case.folder / directory.SCIENCE_FILE).stat().st_mtime
-    except OSError:
-        if not anyhow:
-            return None
-        since = 0.0
-    return iterations.newest(root, since=since) if root else None
-
-
-def _fingerprint(case: Case) -> str:
-    call = Call.read(case.request)
-    return continuing.job_fingerprint(case.request.commands, call.job.directory)
 
 
 def _remains(case: Case, last: Attempt, verdict: Verdict | None) -> Remains:
@@ -245,8 +162,8 @@ def _exit_code(case: Case, verdict: Verdict | None) -> int | None:
 
 
 def _ended(case: Case, last: Attempt, finding: Finding, verdict: Verdict | None) -> Attempt:
-    newest, now = _newest(case), time.time()
-    since = newest.optimiser.stat().st_mtime if newest else last.started
+    found, now = newest(case), time.time()
+    since = found.optimiser.stat().st_mtime if found else last.started
     report = verdict.report if verdict else None
     return replace(
         last,
@@ -296,10 +213,3 @@ def tail(path: Path, start: int = 0) -> Sequence[str]:
     # RELION redraws its progress bars behind carriage returns.
     lines = [line.rstrip().rpartition("\r")[2] for line in text.split("\n")]
     return [line for line in lines if line][-_TAIL_LINES:]
-
-
-def _size(path: Path) -> int:
-    try:
-        return path.stat().st_size
-    except OSError:
-        return 0

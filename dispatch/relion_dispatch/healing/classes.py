@@ -13,13 +13,8 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from relion_dispatch.healing.directory import STOPPED, STOPPED_LINE
 from relion_dispatch.reports import State
-
-#: The exit code of a job that stopped by itself to go on in another one (``EX_TEMPFAIL``).
-STOPPED = 75
-
-#: What a job writes into ``run.err`` when it stops by itself; what follows is the reason.
-STOPPED_LINE = "relion-dispatch: stopped: "
 
 #: Most lines of evidence.
 SHOWN = 3

@@ -19,6 +19,12 @@ HEAL_FILE = "run.heal"
 #: There when a job has asked RELION to stop, and why.
 STOPPED_FILE = "run.stopped"
 
+#: The exit code of a job that stopped by itself to go on in another one (``EX_TEMPFAIL``).
+STOPPED = 75
+
+#: What a job writes into ``run.err`` when it stops by itself; what follows is the reason.
+STOPPED_LINE = "relion-dispatch: stopped: "
+
 
 def fingerprint(science: str, files: Iterable[str]) -> str:
     """Return a fingerprint of a computation and of its input files, as they are now."""

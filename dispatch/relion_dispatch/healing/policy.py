@@ -11,25 +11,13 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from relion_dispatch.errors import DispatchError
-from relion_dispatch.healing.classes import STOPPED, Failure
+from relion_dispatch.healing.classes import Failure
+from relion_dispatch.healing.directory import STOPPED
 
 if TYPE_CHECKING:
     from relion_dispatch.cluster import Cluster, Partition
     from relion_dispatch.healing.attempts import Attempt
     from relion_dispatch.healing.settings import Healing
-    from relion_dispatch.plan import Plan
-
-#: What of a plan is noted in an attempt as ``asked``.
-ASKED = (
-    "partition",
-    "nodes",
-    "ntasks",
-    "cpus_per_task",
-    "gpus_per_node",
-    "mem_mb",
-    "runtime_min",
-    "gpu_mem_mb_per_rank",
-)
 
 Asked = Mapping[str, Any]
 Replan = Callable[[Mapping[str, object]], Asked]
@@ -64,15 +52,6 @@ class _Proposal:
     reason: str
     changes: Mapping[str, object]
     better: Callable[[Asked], bool]
-
-
-def asked(plan: Plan) -> dict[str, Any]:
-    """Return the size that a plan asks for, as it is noted in an attempt."""
-    return {name: getattr(plan, name) for name in ASKED} | {"workers_per_gpu": _workers(plan)}
-
-
-def _workers(plan: Plan) -> int | None:
-    return (plan.ntasks - 1) // plan.gpus if plan.gpus and plan.ntasks > 1 else None
 
 
 def progressed(attempt: Attempt) -> bool:

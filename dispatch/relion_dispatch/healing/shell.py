@@ -10,12 +10,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from shlex import quote
 
-from relion_dispatch.healing.classes import STOPPED, STOPPED_LINE
 from relion_dispatch.healing.directory import (
     CONTINUE_FILE,
     HEAL_FILE,
     SCIENCE_FILE,
+    STOPPED,
     STOPPED_FILE,
+    STOPPED_LINE,
 )
 
 #: What the job's last lines do about a job that has stopped by itself; ``$code``, ``$job`` and

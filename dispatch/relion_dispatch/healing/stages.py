@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from relion_dispatch.memory import gpu_mem_mb
-from relion_dispatch.starscan import scan
 
 if TYPE_CHECKING:
     from relion_dispatch.cluster import Cluster
@@ -77,6 +76,8 @@ def size_behind(optimiser: Path) -> int | None:
     The last iteration of a refinement of halves takes the whole box: that it is near no file says,
     but RELION says it as it begins.
     """
+    from relion_dispatch.starscan import scan
+
     try:
         general = scan(optimiser)[0].pairs
         model = scan(general["rlnModelStarFile"], until="model_general")[-1].pairs
