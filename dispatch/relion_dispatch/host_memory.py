@@ -204,7 +204,7 @@ def _subtract(problem: Problem, threads: int) -> float | None:
     if problem.box is None:
         return None
     k, v, p = problem.classes, problem.voxels(), problem.padded()
-    maps = 8.0 * (2 * k + 2) * problem.box**problem.dimensions
+    maps = 8.0 * (2 * k + 2) * float(problem.box**problem.dimensions)
     return 8 * (k - 1) * v + 16 * p + maps + 200 * problem.image_pixels() + _rows(problem)
 
 
