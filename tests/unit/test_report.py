@@ -5,6 +5,7 @@ from __future__ import annotations
 import html
 import json
 import re
+from concurrent.futures import ThreadPoolExecutor
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,8 @@ import pytest
 from relion_dispatch import cli
 from relion_dispatch.errors import InputError
 from relion_dispatch.healing import attempts
+from relion_dispatch.report import __main__ as rule
+from relion_dispatch.report import stages
 from relion_dispatch.report.refresh import FOLDER, PAGE, refresh
 from tests.unit.tiny_project import CLASSES, Tiny, postprocess_star, tiny
 
@@ -413,3 +416,55 @@ def test_an_fsc_that_never_falls(tmp_path: Path) -> None:
     project.write("PostProcess/job046/postprocess.star", high)
     refresh(tmp_path)
     assert "never falls below 0.143" in words(section(page(project), "refine3d-1"))
+
+
+# ---------------------------------------------------------------------------------- as rules do it
+
+
+def test_a_rule_makes_the_report_and_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    project = tiny(tmp_path)
+    project.begin()
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("sys.argv", ["report", "--o", stages.marker("ctf")])
+    monkeypatch.setattr("os.nice", lambda by: by)
+    assert rule.main() == 0
+    assert (tmp_path / stages.marker("ctf")).read_text() == "report.html was made\n"
+    assert page(project)
+
+
+def test_a_report_that_fails_stops_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("sys.argv", ["report", "--o", stages.marker("ctf")])
+    monkeypatch.setattr("os.nice", lambda by: by)
+    assert rule.main() == 0
+    assert "has no config.yaml" in capsys.readouterr().out
+    assert "no report could be made" in (tmp_path / stages.marker("ctf")).read_text()
+
+
+def test_when_a_run_fails_there_is_a_report_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    project = tiny(tmp_path)
+    project.begin()
+    monkeypatch.chdir(tmp_path)
+    stages.report_failure()
+    assert "in progress" in page(project)
+    monkeypatch.setattr(stages, "TIMEOUT_S", 0.001)
+    stages.report_failure()
+    assert "no report" in capsys.readouterr().err
+
+
+def test_the_page_is_in_one_piece_while_others_read_it(tmp_path: Path) -> None:
+    """Reports that are made at the same time wait for each other, and none loses a part."""
+    project = tiny(tmp_path)
+    project.begin()
+    project.preprocess()
+    with ThreadPoolExecutor(3) as pool:
+        for made in [pool.submit(refresh, tmp_path, fresh=True) for _ in range(6)]:
+            assert made.result() == tmp_path / PAGE
+            assert page(project).endswith("</html>")
+    assert "Drift" in section(page(project), "micrographs")

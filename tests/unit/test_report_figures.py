@@ -296,6 +296,21 @@ def test_of_a_long_table_evenly_spread_rows_are_read(tmp_path: Path) -> None:
     assert some == [str(at) for at in range(1000) if "99" in str(at)]
 
 
+def test_a_table_without_rows_has_empty_columns(tmp_path: Path) -> None:
+    path = tmp_path / "a.star"
+    path.write_text(loop("particles", ("rlnX", "rlnY"), []))
+    assert star.columns(path, ("rlnX", "rlnY")) == {"rlnX": [], "rlnY": []}
+    assert star.rows(path, "rlnX") == 0
+    assert star.tally(path, "rlnX") == {}
+
+
+def test_values_are_counted(tmp_path: Path) -> None:
+    path = write_particles(tmp_path / "data.star", [1, 2, 1, 3, 1])
+    assert star.tally(path, "rlnClassNumber") == {"1": 3, "2": 1, "3": 1}
+    with pytest.raises(InputError, match="has no rlnNot"):
+        star.tally(path, "rlnNot")
+
+
 def test_what_is_no_number_is_none() -> None:
     found = star.numbers(["1.5", "None", "-2e3", "nan"])
     assert np.isnan(found[[1, 3]]).all()

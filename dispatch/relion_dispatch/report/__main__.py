@@ -15,7 +15,7 @@ from pathlib import Path
 from relion_dispatch.atomic import write_text
 
 #: How much this gives way to the steps that run meanwhile.
-NICE = 10
+NICE = 5
 
 
 def main() -> int:

@@ -6,6 +6,7 @@ so that memory grows with what is asked for, and of very long tables every so ma
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -67,22 +68,27 @@ def columns(
     InputError
         When it cannot be read or has no such table.
     """
-    try:
-        with path.open(encoding="utf-8", errors="surrogateescape") as handle:
-            lines = iter(handle)
-            present = _find(lines, labels[0], table)
-            if present is None:
-                raise InputError(f"{path}: has no {labels[0]}")
-            head, first = present
-            if isinstance(head, dict):
-                return {label: [head[label]] for label in labels if label in head}
-            places = {label: head.index(label) for label in labels if label in head}
-            stride = 1 if most is None else _stride(path, labels[0], most)
-            return _take(_rows(first, lines), places, containing, stride)
-    except FileNotFoundError:
-        raise MissingFileError(str(path)) from None
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read: {error.strerror}") from error
+    stride = 1 if most is None else max(1, -(-rows(path, labels[0]) // most))
+    found: dict[str, list[str]] = {}
+    for present, words in _values(path, labels, table, containing, stride):
+        if not found:
+            found = {label: [] for label in present}
+        for label, word in zip(present, words, strict=True):
+            found[label].append(word)
+    return found or {label: [] for label in labels}  # of a table without rows
+
+
+def tally(path: Path, label: str) -> Counter[str]:
+    """Count how often each value of a column occurs.
+
+    Raises
+    ------
+    MissingFileError
+        When there is no such file.
+    InputError
+        When it cannot be read or has no such column.
+    """
+    return Counter(word for _, (word,) in _values(path, (label,)))
 
 
 def numbers(texts: Sequence[str]) -> NDArray[np.float64]:
@@ -120,8 +126,32 @@ def _number(text: str) -> float:
         return float("nan")
 
 
-def _stride(path: Path, label: str, most: int) -> int:
-    return max(1, -(-rows(path, label) // most))
+def _values(
+    path: Path,
+    labels: Sequence[str],
+    table: str | None = None,
+    containing: str = "",
+    stride: int = 1,
+) -> Iterator[tuple[Sequence[str], Sequence[str]]]:
+    """Yield, row by row, which of the labels there are and their values."""
+    try:
+        with path.open(encoding="utf-8", errors="surrogateescape") as handle:
+            lines = iter(handle)
+            present = _find(lines, labels[0], table)
+            if present is None:
+                raise InputError(f"{path}: has no {labels[0]}")
+            head, first = present
+            known = [label for label in labels if label in head]
+            if isinstance(head, dict):
+                yield known, [head[label] for label in known]
+                return
+            places = [head.index(label) for label in known]
+            for words in _take(_rows(first, lines), places, containing, stride):
+                yield known, words
+    except FileNotFoundError:
+        raise MissingFileError(str(path)) from None
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read: {error.strerror}") from error
 
 
 def _find(
@@ -171,15 +201,12 @@ def _rows(first: str, lines: Iterator[str]) -> Iterator[str]:
 
 
 def _take(
-    lines: Iterator[str], places: dict[str, int], containing: str, stride: int
-) -> dict[str, list[str]]:
-    found: dict[str, list[str]] = {label: [] for label in places}
-    longest = max(places.values())
+    lines: Iterator[str], places: Sequence[int], containing: str, stride: int
+) -> Iterator[list[str]]:
+    longest = max(places)
     for number, line in enumerate(lines):
         if number % stride or containing not in line:
             continue
         words = starscan.tokens(line)
         if len(words) > longest:
-            for label, place in places.items():
-                found[label].append(words[place])
-    return found
+            yield [words[place] for place in places]

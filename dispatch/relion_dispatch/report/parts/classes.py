@@ -23,8 +23,8 @@ SHOWN = 120
 
 def counts(data: Path) -> Counter[int]:
     """Count the particles of each class."""
-    texts = star.columns(data, ("rlnClassNumber",))["rlnClassNumber"]
-    return Counter(int(float(text)) for text in texts)
+    found = star.tally(data, "rlnClassNumber")
+    return Counter({int(float(text)): count for text, count in found.items()})
 
 
 def kept(source: Source, step: str) -> set[str] | None:

@@ -22,6 +22,8 @@ from relion_dispatch.report.svg import Chart
 #: Px of a micrograph in the page, at most.
 MICROGRAPH_PX = 560
 NAME = "rlnImageName"
+#: Figures of merit of at most so many particles are looked at.
+MOST = 100_000
 #: How far a particle has come: class of its circle, and what that means.
 WAYS = {
     "kept": "kept for refinement",
@@ -43,9 +45,7 @@ class Pick:
 def build(source: Source) -> Iterator[Block]:
     """Make the part."""
     extracted = source.need(source.paths.extracted)
-    labels = ("rlnMicrographName", "rlnAutopickFigureOfMerit")
-    table = star.columns(extracted, labels)
-    counts = Counter(table["rlnMicrographName"])
+    counts = star.tally(extracted, "rlnMicrographName")
     name = typical(counts)
     yield micrograph(source, name)
     order = list(counts)
@@ -59,7 +59,8 @@ def build(source: Source) -> Iterator[Block]:
             low=True,
         )
     )
-    merits = star.numbers(table.get("rlnAutopickFigureOfMerit", []))
+    labels = (NAME, "rlnAutopickFigureOfMerit")
+    merits = star.numbers(star.columns(extracted, labels, most=MOST).get(labels[1], []))
     merits = merits[np.isfinite(merits) & (merits > -900)]  # -999 where a person has picked
     if merits.size and np.ptp(merits) > 0:
         yield histogram("Figure of merit of the picks", "figure of merit", merits, "particles")

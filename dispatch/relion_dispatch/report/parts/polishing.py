@@ -20,6 +20,8 @@ from relion_dispatch.report.tools import Values
 
 #: Tracks are drawn so that the longest has this share of the micrograph's width.
 LONGEST = 0.07
+#: The defocus of at most so many particles is looked at.
+MOST = 200_000
 SHIFTS = ("rlnOriginXAngst", "rlnOriginYAngst")
 
 
@@ -29,7 +31,7 @@ def defocus(source: Source, round_: int) -> Figure:
     after = _defocus(source.need(source.paths.ctf_refined(round_)))
     shared = sorted(before.keys() & after.keys())
     if not shared:
-        raise InputError("the particles of CTF refinement are not those of the refinement before")
+        raise InputError("particles of CTF refinement cannot be found in the refinement before")
     change = np.array([after[name] - before[name] for name in shared])
     drawn = histogram("Change of defocus", "change of defocus (Å)", change, "particles")
     spread = number(float(np.std(change)))
@@ -42,7 +44,7 @@ def defocus(source: Source, round_: int) -> Figure:
 
 def _defocus(path: Path) -> dict[str, float]:
     labels = ("rlnImageName", "rlnDefocusU", "rlnDefocusV")
-    table = star.columns(path, labels)
+    table = star.columns(path, labels, most=MOST)
     u, v = (star.numbers(table[label]) for label in labels[1:])
     return dict(zip(table["rlnImageName"], ((u + v) / 2).tolist(), strict=True))
 
