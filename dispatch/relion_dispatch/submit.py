@@ -21,6 +21,7 @@ from relion_dispatch.calls import folder_of
 from relion_dispatch.engine import Plan, Request, plan
 from relion_dispatch.environment import outer_environment
 from relion_dispatch.errors import DispatchError, SchedulerError
+from relion_dispatch.healing.directory import HEAL_FILE
 
 if TYPE_CHECKING:
     from relion_dispatch.healing.case import Case
@@ -105,6 +106,8 @@ def submit(submission: Submission) -> str:
             return _explained(made)
         return send(made, case)
     except DispatchError as error:
+        if job is not None:
+            Path(folder_of(job.outfile), HEAL_FILE).unlink(missing_ok=True)
         _leave(job.outfile if job else _first_line(submission.script), error)
         raise
 
@@ -138,7 +141,8 @@ def send(made: Plan, case: Case, attempt: int = 1, changes: Mapping[str, object]
     here = os.path.basename(argv[0]) in SHELLS
     if not here:
         cases.submitting(case, made, attempt, changes)
-        cases.left_alone(case)  # nobody does yet
+        if not _goes_on(made):
+            cases.left_alone(case)
     done = processes.run(
         argv,
         timeout_s=_LONG_S if here else 120,
@@ -170,8 +174,8 @@ def _follow_up(made: Plan, case: Case, attempt: int, said: str) -> None:
     if job_id is None:
         return
     cases.taken(case, attempt, job_id)
-    if not made.follow_up or made.body.strip() not in made.script:
-        return  # a template of a site's own, which starts over
+    if not _goes_on(made):
+        return
     command, *words = reversed(made.follow_up)
     argv = [*(word.replace("{job_id}", job_id) for word in reversed(words)), command]
     try:
@@ -182,9 +186,16 @@ def _follow_up(made: Plan, case: Case, attempt: int, said: str) -> None:
         trouble = str(error)
     else:
         if done.returncode == 0:
-            cases.looked_after(case)
             return
+    cases.left_alone(case)
+    if Path(made.exit_file).exists() and not Path(made.job_dir, MARKERS[0]).exists():
+        Path(made.job_dir, MARKERS[1]).touch()  # it was quicker than this
     _append(made.errfile, f"relion-dispatch: nobody looks after this job: {trouble}\n")
+
+
+def _goes_on(made: Plan) -> bool:
+    """Whether a job is to be looked after: a template of a site's own may start it over."""
+    return bool(made.follow_up) and made.body.strip() in made.script
 
 
 def case_of(submission: Submission) -> Case:
