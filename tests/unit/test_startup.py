@@ -15,7 +15,10 @@ pytestmark = pytest.mark.slow
 HEAVY = ("jinja2", "jsonschema", "mrcfile", "numpy", "pandas", "snakemake", "starfile", "yaml")
 
 
-@pytest.mark.parametrize("module", ["cli", "engine", "submit", "profiles", "render", "explain"])
+@pytest.mark.parametrize(
+    "module",
+    ["cli", "engine", "submit", "profiles", "render", "explain", "report.stages", "report.command"],
+)
 def test_nothing_heavy_is_imported_at_start(module: str) -> None:
     code = f"import sys, relion_dispatch.{module}; print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
