@@ -53,10 +53,10 @@ OF_THE_RUN = re.compile(
     r"(^|/)(run[._].*|note\.txt|job\.star|job_pipeline\.star|attempts\.jsonl|RELION_JOB_EXIT_\w+)$"
     r"|(^|/)\.shards(/|$)"
 )
-#: Moments and random numbers in files that are equal otherwise.
+#: Moments, random numbers and numbers of threads in files that are equal otherwise.
 MOMENTS = re.compile(
     rb"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d|\d\d-\w{3}-\d\d +\d\d:\d\d:\d\d|D:\d{14}[-+Z\d']*"
-    rb"|/ID ?\[<\w+><\w+>\]|uuid:[-0-9a-f]+"
+    rb"|/ID ?\[<\w+><\w+>\]|uuid:[-0-9a-f]+|with \d+ thread\(s\)"
 )
 
 

@@ -17,7 +17,7 @@ from relion_dispatch.project import register as register_
 from relion_dispatch.project.flavours import FAILED, RELION_3_1, RUNNING, SUCCEEDED
 from relion_dispatch.project.joblist import JobList
 from relion_dispatch.project.records import Record
-from relion_dispatch.sharding import begin, intake, keep, publish, register, rows, state
+from relion_dispatch.sharding import begin, intake, keep, publish, register, rows, state, unpicked
 from relion_dispatch.sharding.register import Register
 
 NAMES = st.sets(st.text("abc/_é\udcff", min_size=1, max_size=6), max_size=20)
@@ -243,11 +243,37 @@ def test_nothing_is_published_before_relion_has_finished(
     assert not (project / OUT / "Movies").exists()
 
 
-def test_a_shard_without_movies_is_told(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_shard_of_which_nothing_is_left_passes(project: Path) -> None:
     fill(project)
-    words = [f"{OUT}.shards/0009/", "--out", OUT, "--take", "Import/job001/movies.star"]
-    assert begin.main(words) == 1
-    assert "nothing in this shard" in capsys.readouterr().err
+    empty = MOVIES[: MOVIES.index("# version", 30)]
+    (project / "left.star").write_text(empty)
+    shard = Path(CTF, ".shards/0001")
+    words = [f"{shard}/", "--out", CTF, "--file", "MotionCorr/job002/all.star", "left.star"]
+    (project / "MotionCorr/job002").mkdir()
+    assert begin.main(words) == 0
+    assert (shard / "nothing").exists()
+    assert publish.main([f"{shard}/", "--out", CTF, "--result", "micrographs_ctf.star"]) == 0
+    assert (shard / "micrographs_ctf.star").read_text() == empty
+    assert not (shard / "nothing").exists()
+
+
+def test_a_shard_without_picks_passes_if_all_of_it_was_looked_at(project: Path) -> None:
+    shard, out = Path("AutoPick/job004/.shards/0001"), "AutoPick/job004/"
+    listed = shard / "CtfFind/job003/micrographs_ctf.star"
+    listed.parent.mkdir(parents=True)
+    head = "data_\n\nloop_\n_rlnMicrographName #1\n"
+    listed.write_text(head + "".join(f"MotionCorr/job002/Movies/{x}.mrc\n" for x in "ab"))
+    made = shard / out / "Movies"
+    made.mkdir(parents=True)
+    words = ["--out", out, "--list", "CtfFind/job003/micrographs_ctf.star"]
+    words = [f"{shard}/", *words, "--result", "summary.star"]
+    (made / "a_autopick.star").touch()
+    assert unpicked.main(words) == 1
+    (made / "b_autopick.star").touch()
+    assert unpicked.main(words) == 0
+    assert (shard / out / "summary.star").exists()
+    (made / "b_autopick.star").write_text("data_\n")
+    assert unpicked.main(words) == 1
 
 
 # ---------------------------------------------------------------------------- the window's list

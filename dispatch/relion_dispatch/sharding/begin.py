@@ -7,6 +7,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from relion_dispatch import atomic
 from relion_dispatch.errors import InputError
 from relion_dispatch.pipeline import begin
 from relion_dispatch.project import enter
@@ -18,9 +19,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = _arguments(argv)
     try:
         lists = dict(_lists(args))
-        if not any(rows.names(text, path) for path, text in lists.items()):
-            raise InputError(f"{args.bench}: there is nothing in this shard to be done")
         bench.lay(args.bench, args.out, lists)
+        first = next(iter(lists.values()))
+        if not rows.count(first):
+            sys.stdout.write("relion-dispatch: steps before have left nothing to do\n")
+            atomic.write_text(args.bench / bench.NOTHING, first)
         begin.main([str(args.bench)])
         enter.shared(args.out)
     except (InputError, OSError) as error:

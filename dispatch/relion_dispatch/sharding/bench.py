@@ -21,6 +21,8 @@ from relion_dispatch.pipeline.begin import KEPT, start_clean
 FOLDER = ".shards"
 #: Files of a job's directory, beside those of single movies, that belong to all shards alike.
 COMMON = ("gain.mrc",)
+#: There in a shard's directory when nothing is to be done: steps before have made nothing.
+NOTHING = "nothing"
 #: What stays of a finished bench beside its list, the logs and the notes.
 LEFT = ("logfile.pdf", "RELION_JOB_EXIT_*", "run.*")
 
@@ -92,6 +94,8 @@ def publish(bench: Path, out: str, result: str, project: Path = Path()) -> None:
         When something cannot be moved.
     """
     made = bench / out
+    if (bench / NOTHING).exists():
+        os.replace(bench / NOTHING, made / result)
     if not (made / result).is_file():
         raise InputError(f"{made / result}: RELION has not written it; see {bench}/run.err")
     for folder, _, files in os.walk(made):

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from relion_dispatch.pipeline import commands
 from relion_dispatch.pipeline.commandline import option
 from relion_dispatch.pipeline.jobs import RESOURCES, StepJob
-from relion_dispatch.sharding.bench import shard_dir
+from relion_dispatch.sharding.bench import NOTHING, shard_dir
 
 if TYPE_CHECKING:
     from relion_dispatch.pipeline.steps import Project
@@ -225,9 +225,11 @@ class Step:
         own = option("--pipeline_control", folder)
         there = option("--pipeline_control", self.out)
         lines = [
-            f"(cd {shlex.quote(folder)} && {line.replace(str(there), str(own))})"
+            f"[ -e {shlex.quote(folder + NOTHING)} ] ||"
+            f" (cd {shlex.quote(folder)} && {line.replace(str(there), str(own))})"
             for line in self.lines
         ]
+        lines[0] += self._or_unpicked(folder)
         publish = command("publish", folder, "--out", self.out, "--result", self.result)
         members = self.project.shards.get(shard, ())
         return replace(
@@ -240,6 +242,14 @@ class Step:
             follows=import_lines(self.project) if self.imported else (),
             _plans={},
         )
+
+    def _or_unpicked(self, folder: str) -> str:
+        """Write what lets a shard pass in which RELION finds nothing and dies of it."""
+        if self.name != "picking" or self.project.version.coordinate_lists:
+            return ""
+        (listed,) = (source.path for source in self._sources)
+        words = ("--out", self.out, "--list", listed, "--result", self.result)
+        return f" || {command('unpicked', folder, *words)}"
 
     def _lists(self, shard: str) -> list[str]:
         words = []

@@ -50,6 +50,14 @@ def names(text: str, source: str) -> list[str]:
     return [tokens(line)[column] for line in lines[first:last]]
 
 
+def count(text: str) -> int:
+    """Count the movies or micrographs of a list; RELION writes an empty list as no table at all."""
+    for labels, first, last in _tables(text.splitlines()):
+        if any(label in labels for label in LABELS):
+            return last - first
+    return 0
+
+
 def _table(lines: list[str], source: str) -> tuple[int, int, int]:
     """Find the table: the column with the names, its first line and the one behind its last."""
     for labels, first, last in _tables(lines):
