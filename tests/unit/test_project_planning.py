@@ -76,7 +76,7 @@ def test_a_snakefile_enters_what_it_has_loaded(
 
     planned.remember(project({"first_job": 201}))
     (tmp_path / FILE).write_text((tmp_path / FILE).read_text().replace("job312", "job250"))
-    with pytest.raises(InputError, match="first_job: 1001"):
+    with pytest.raises(InputError, match="first_job: 401"):
         planned.show_in_window(tmp_path)
 
 

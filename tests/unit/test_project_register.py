@@ -245,8 +245,13 @@ def test_numbers_that_the_window_has_given_are_refused(project: Path) -> None:
     jobs.put(replace(POST.job, name="PostProcess/job002/", alias="None"), SUCCEEDED)
     (project / FILE).write_text(jobs.write())
 
-    planning.check_numbers(project, [MASK, POST], 1001)
-    with pytest.raises(InputError, match=r"PostProcess/job002/.*first_job: 1001"):
+    planning.check_numbers(project, [MASK, POST], 101)
+    with pytest.raises(InputError, match=r"PostProcess/job002/.*first_job: 101"):
+        planning.check_numbers(project, [MASK, POST], 1)
+
+    jobs.put(replace(POST.job, name="PostProcess/job950/", alias="None"), SUCCEEDED)
+    (project / FILE).write_text(jobs.write())
+    with pytest.raises(InputError, match="new project"):
         planning.check_numbers(project, [MASK, POST], 1)
 
 

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 #: Numbers that the pipeline keeps for itself; the window's own jobs come behind them.
 RESERVED = 100
+#: The greatest ``first_job``: RELION's names have three digits for a job's number.
+LAST_FIRST_JOB = 900
 #: The window asks a question in a project without this file.
 PROJECT_FILE = ".gui_projectdir"
 _JOB_DIR = re.compile(r"\w+/job\d+/")
@@ -110,11 +112,12 @@ def check_numbers(folder: Path, planned: Sequence[Record], first_job: int) -> No
     needed = range(first_job, first_job + RESERVED)
     taken = [name for name in names if name not in ours and job_number(name) in needed]
     if taken:
-        free = 1000 * (max(map(job_number, names)) // 1000 + 1) + 1
+        free = RESERVED * (max(map(job_number, names)) // RESERVED + 1) + 1
+        others = f"Give the pipeline others: first_job: {free} in config.yaml"
         raise InputError(
             f"RELION's window has jobs of its own with numbers that the pipeline needs:"
-            f" {', '.join(taken[:3])}{', …' if len(taken) > 3 else ''}. Give the pipeline others:"
-            f" first_job: {free} in config.yaml"
+            f" {', '.join(taken[:3])}{', …' if len(taken) > 3 else ''}."
+            f" {others if free <= LAST_FIRST_JOB else 'Make a new project for the pipeline'}"
         )
 
 
