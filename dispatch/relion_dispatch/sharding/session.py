@@ -170,7 +170,9 @@ class Session:
         """Look and run, until stopped or idle."""
         self._command()  # a wrong profile is told at once
         for number in _SIGNALS:
-            signal.signal(number, _stop)
+            # nohup has the end of a terminal ignored.
+            if signal.getsignal(number) is not signal.SIG_IGN:
+                signal.signal(number, _stop)
         _say(f"watching for {self.settings.start}; Ctrl-C stops, the same command goes on")
         try:
             # What an earlier session has left undone comes first.
