@@ -43,8 +43,18 @@ def resolved(cluster: Cluster) -> Cluster:
     return replace(cluster, partitions=partitions)
 
 
-def with_cores(cluster: Cluster, most: int) -> Cluster:
-    """Return the cluster with no more than some cores in a node: a part of this machine."""
+def with_cores(cluster: Cluster, most: int | None) -> Cluster:
+    """Return this machine with no more than some of its cores; a real cluster as it is.
+
+    Parameters
+    ----------
+    cluster
+        The cluster.
+    most
+        How many cores all jobs together may use; None: all.
+    """
+    if most is None or not cluster.local:
+        return cluster
     partitions = {
         name: replace(each, cores=min(each.cores, most)) if isinstance(each.cores, int) else each
         for name, each in cluster.partitions.items()

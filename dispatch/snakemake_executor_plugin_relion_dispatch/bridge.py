@@ -6,6 +6,7 @@ import atexit
 import os
 import sys
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from snakemake_interface_executor_plugins.executors.base import SubmittedJobInfo
@@ -14,6 +15,7 @@ from relion_dispatch import failures
 from relion_dispatch.errors import DispatchError
 from relion_dispatch.head import FOLDER, Head, Limits
 from relion_dispatch.healing import care
+from relion_dispatch.machine import with_cores
 from relion_dispatch.profiles import VARIABLE, load_profile
 from relion_dispatch.reports import State
 from relion_dispatch.schedulers import definition_for
@@ -48,7 +50,9 @@ class Bridge:
         self._executor = executor
         self._settings: ExecutorSettings = executor.executor_settings
         self._profile_name = _profile_name(self._settings.profile)
-        self._profile = load_profile(self._profile_name)
+        cores = executor.workflow.resource_settings.cores
+        profile = load_profile(self._profile_name)
+        self._profile = replace(profile, cluster=with_cores(profile.cluster, cores))
         # Snakemake inside a job, and whatever a job dispatches itself, must find the same profile.
         os.environ[VARIABLE] = str(self._profile.path)
         definition = definition_for(self._profile.cluster.scheduler)

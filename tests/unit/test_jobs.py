@@ -58,6 +58,8 @@ def job(**changes: Any) -> StepJob:
         (["--profiles", "m3"], "local"),
         (["--", "--profile", "m3"], "local"),
         (["--profile"], "local"),
+        (["--profile", "m3", "--relion-dispatch-profile", "site/m3"], "site/m3"),
+        (["--relion-dispatch-prof=site/m3"], "site/m3"),
     ],
 )
 def test_the_profile_is_read_as_snakemake_reads_it(words: list[str], profile: str) -> None:

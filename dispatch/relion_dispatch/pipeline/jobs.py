@@ -93,8 +93,6 @@ class Planner:
         from relion_dispatch.profiles import load_profile
 
         found = load_profile(self.profile_name, project=self.project)
-        if self.cores is None or not found.cluster.local:
-            return found
         return replace(found, cluster=with_cores(found.cluster, self.cores))
 
     def plan(
