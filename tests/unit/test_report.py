@@ -257,9 +257,11 @@ def test_what_failed_stands_at_the_top(tmp_path: Path) -> None:
     project.preprocess()
     project.write("AutoPick/job004/run.out", "")
     project.write("AutoPick/job004/RELION_JOB_EXIT_FAILURE", "")
+    project.write("AutoPick/job004/run.err", "ERROR: <no> such\x1b file\n")
     refresh(tmp_path)
-    text = words(page(project))
-    assert "Did not succeed: picking (AutoPick/job004)" in text
+    assert "Did not succeed: picking in AutoPick/job004, " in words(page(project))
+    said = words(section(page(project), "resources"))
+    assert "picking failed: the end of AutoPick/job004/run.err ERROR: <no> such file" in said
 
 
 def test_a_verdict_to_stop_is_shown_though_no_step_follows(tmp_path: Path) -> None:

@@ -81,10 +81,11 @@ class Table:
 
 @dataclass(frozen=True, kw_only=True)
 class Listing:
-    """Text that is shown as it is, such as a command; folded behind its title."""
+    """Text that is shown as it is, such as a command; folded behind its title unless open."""
 
     title: str
     text: str
+    open: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)

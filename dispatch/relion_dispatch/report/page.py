@@ -119,8 +119,10 @@ def progress(source: Source, sections: Sequence[Section]) -> tuple[str, str]:
     """Say whether all is done, something failed, or what is still missing."""
     failed = [job for job in source.jobs if job.state in (State.FAILED, State.ABORTED)]
     if failed:
-        names = ", ".join(f"{job.step} ({job.directory})" for job in failed)
-        return "failed", f"Did not succeed: {names}. The reason is at the end of run.err there."
+        names = "; ".join(
+            f"{job.step} in {job.directory}, {job.now.detail or job.state}" for job in failed
+        )
+        return "failed", f"Did not succeed: {names}. What it said last is under Time and resources."
     if all(source.has(name) for name in source.paths.targets):
         return "finished", "Everything that the configuration asks for is there."
     running = [_running(job.now) for job in source.jobs if job.state is State.RUNNING]

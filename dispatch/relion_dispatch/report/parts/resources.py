@@ -6,9 +6,10 @@ import re
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 
+from relion_dispatch.failures import tail
 from relion_dispatch.report import svg, tools
 from relion_dispatch.report.axes import axis
-from relion_dispatch.report.content import Block, Facts, Figure, Table, Text
+from relion_dispatch.report.content import Block, Facts, Figure, Listing, Table, Text
 from relion_dispatch.report.jobs import Job
 from relion_dispatch.report.source import Part, Source
 from relion_dispatch.status.model import State
@@ -26,6 +27,7 @@ def build(source: Source) -> Iterator[Block]:
     if not found:
         yield Text(text="No job has begun yet.", kind="missing")
         return
+    yield from failures(source)
     yield Facts(facts=tuple(totals(found)))
     if drawn := timeline(found):
         yield drawn
@@ -36,6 +38,19 @@ def build(source: Source) -> Iterator[Block]:
         yield tried
     else:
         yield Text(text="Nothing had to be tried again.")
+
+
+def failures(source: Source) -> Iterator[Listing]:
+    """Yield what failed jobs said last."""
+    for job in source.jobs:
+        if job.state is not State.FAILED:
+            continue
+        lines = tail(source.file(f"{job.directory}/run.err"))
+        printable = [
+            "".join(each if each.isprintable() else " " for each in line) for line in lines
+        ]
+        title = f"{job.step} failed: the end of {job.directory}/run.err"
+        yield Listing(title=title, text="\n".join(printable), open=True)
 
 
 def totals(found: Sequence[Job]) -> Iterator[tuple[str, str]]:
