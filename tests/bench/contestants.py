@@ -42,6 +42,8 @@ class Cost:
     ----------
     done
         Jobs that are done.
+    end
+        How the head ended, if not well.
     wall_s, cpu_s
         Seconds on the clock; seconds of a core of the head and the commands that it has started.
     submissions, questions
@@ -53,6 +55,7 @@ class Cost:
     cpu_s: float
     submissions: int
     questions: int
+    end: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -101,7 +104,7 @@ def run(contestant: Contestant, folder: Path, n_jobs: int, limit_s: float) -> Co
         head = subprocess.Popen(
             contestant.command(n_jobs), cwd=folder, stdout=log, stderr=log, env=_environment()
         )
-    usage = _until_done(head, folder, n_jobs, began + limit_s)
+    cpu_s, end = _until_done(head, folder, n_jobs, began + limit_s)
     wall_s = time.monotonic() - began
     done = _done(folder)
     calls = _calls() if contestant.on_slurm else {}
@@ -110,7 +113,8 @@ def run(contestant: Contestant, folder: Path, n_jobs: int, limit_s: float) -> Co
     return Cost(
         done=done,
         wall_s=wall_s,
-        cpu_s=usage,
+        cpu_s=cpu_s,
+        end=end,
         submissions=submissions,
         questions=sum(calls.values()) - submissions,
     )
@@ -121,26 +125,26 @@ def _environment() -> dict[str, str]:
     return {**kept, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
 
 
-def _until_done(head: subprocess.Popen[bytes], folder: Path, n_jobs: int, deadline: float) -> float:
-    """Wait until the head has ended and all jobs are done; return the CPU time of the head."""
-    cpu_s = None
+def _until_done(
+    head: subprocess.Popen[bytes], folder: Path, n_jobs: int, deadline: float
+) -> tuple[float, str]:
+    """Wait until the head has ended and all jobs are done; return its CPU time and bad end."""
     while time.monotonic() < deadline:
-        if cpu_s is None:
-            pid, status, usage = os.wait4(head.pid, os.WNOHANG)
-            if pid:
-                head.returncode = os.waitstatus_to_exitcode(status)
-                cpu_s = usage.ru_utime + usage.ru_stime
-                if head.returncode:
-                    raise RuntimeError(f"{folder / 'head.log'}: exit code {head.returncode}")
-        elif _done(folder) == n_jobs:
-            return cpu_s
+        pid, status, usage = os.wait4(head.pid, os.WNOHANG)
+        if pid:
+            break
         time.sleep(POLL_S)
-    if cpu_s is None:
+    else:
         head.terminate()
-        _, _, usage = os.wait4(head.pid, 0)
-        head.returncode = -1
-        cpu_s = usage.ru_utime + usage.ru_stime
-    return cpu_s
+        _, status, usage = os.wait4(head.pid, 0)
+    head.returncode = os.waitstatus_to_exitcode(status)
+    while head.returncode == 0 and _done(folder) < n_jobs and time.monotonic() < deadline:
+        time.sleep(POLL_S)
+    late = time.monotonic() >= deadline
+    end = "stopped" if late else f"exit code {head.returncode}" if head.returncode else ""
+    if end:
+        print("\n".join((folder / "head.log").read_text().splitlines()[-20:]), file=sys.stderr)
+    return usage.ru_utime + usage.ru_stime, end
 
 
 def _done(folder: Path) -> int:

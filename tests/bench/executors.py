@@ -25,6 +25,7 @@ from tests.cluster.project import PROFILE
 from tests.cluster.slurm_cluster import Cluster
 
 ROOT = Path(__file__).parents[2]
+SLURM_CONF = Path("/etc/slurm/slurm.conf")
 SBATCH = "sbatch --parsable --output=/dev/null --mem={resources.mem_mb} --time={resources.runtime}"
 LOOP = "sbatch loop"
 LOCAL = "snakemake, no cluster"
@@ -65,9 +66,13 @@ def scheduler(root: Path) -> Iterator[None]:
     before = dict(os.environ)
     with slurm_cluster.running(Cluster(root=root, accounting=True)) as cluster:
         os.environ.update(cluster.env)
+        # The slurm plugin takes SLURM_CONF from its jobs, whose srun then looks here.
+        SLURM_CONF.parent.mkdir(exist_ok=True)
+        SLURM_CONF.symlink_to(cluster.conf)
         try:
             yield
         finally:
+            SLURM_CONF.unlink()
             os.environ.clear()
             os.environ.update(before)
 
@@ -81,8 +86,9 @@ def table(n_jobs: int, costs: dict[str, Cost]) -> str:
     for name, cost in costs.items():
         done = max(cost.done, 1)
         calls = f"{cost.submissions / done:.2f} | {cost.questions / done:.2f}"
+        done_of = f"{cost.done}{f' ({cost.end})' if cost.end else ''}"
         lines.append(
-            f"| {name} | {cost.done} | {cost.wall_s:.1f} s | {cost.done / cost.wall_s:.1f}"
+            f"| {name} | {done_of} | {cost.wall_s:.1f} s | {cost.done / cost.wall_s:.1f}"
             f" | {cost.cpu_s:.1f} s | {calls if name != LOCAL else '– | –'} |"
         )
     return "\n".join([*lines, "", *ratios(n_jobs, costs)])
@@ -108,6 +114,9 @@ def main() -> int:
     args = arguments()
     if reason := slurm_cluster.missing(accounting=True):
         print(reason, file=sys.stderr)
+        return 2
+    if SLURM_CONF.exists() or SLURM_CONF.is_symlink():
+        print(f"{SLURM_CONF} is in the way: this is no machine for this", file=sys.stderr)
         return 2
     wanted = [c for c in contestants(args.venv) if not args.only or c.name in args.only]
     if any(each.name in (GENERIC, OFFICIAL) for each in wanted):

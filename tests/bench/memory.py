@@ -81,6 +81,7 @@ def predicted(point: Point, line: str, folder: Path) -> tuple[int, int]:
     basis = plan(request, _roomy("slurm" if point.ranks > 1 else "local")).basis
     assert basis is not None
     assert sum(basis.ranks_on) == point.ranks
+    basis = replace(basis, problem=replace(basis.problem, current_size=point.current_size))
     rank = host_mem_mb(basis.memory, basis.problem, basis.cpus_per_task)
     assert rank is not None
     return rank, basis.predicted_mem_mb - JOB_MB

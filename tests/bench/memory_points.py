@@ -36,6 +36,8 @@ class Point:
         Fills a project and returns the job's lines.
     ranks, threads
         How it runs; more than one rank with MPI.
+    current_size
+        Side of the transforms at the resolution it reaches, where that is not the box.
     quick
         Whether it takes but seconds.
     """
@@ -44,6 +46,7 @@ class Point:
     lines: Callable[[Noise], Lines]
     ranks: int = 1
     threads: int = 1
+    current_size: int | None = None
     quick: bool = False
 
 
@@ -55,13 +58,14 @@ def points() -> Iterator[Point]:
     yield _refine3d(96, 2, ranks=5, options=" --dont_combine_weights_via_disc")
     yield _refine3d(160, 2)
     yield _refine3d(256, 1, threads=2)
+    yield Point(name="refine3d, box 128, pad 2, at 20 Å", lines=_early, ranks=3, current_size=46)
     yield _class3d(96, 3)
     yield _class3d(80, 4, ranks=3)
     yield _class3d(80, 4, ranks=3, options=" --dont_combine_weights_via_disc")
     yield _class2d(64, 4, quick=True)
     yield _class2d(128, 10)
     yield _class2d(200, 20, threads=2)
-    yield Point(name="initial model, box 96, K 2, pad 1", lines=_initial_model)
+    yield Point(name="initial model, box 64, K 2, pad 1", lines=_initial_model)
     yield _motioncorr(16, (1024, 1024), quick=True)
     yield _motioncorr(12, (2048, 2048), threads=2)
     yield _motioncorr(8, (3838, 3710), movies=2, ranks=2)
@@ -91,6 +95,11 @@ def _refine3d(
 
     name = f"refine3d, box {box}, pad {pad}"
     return Point(name=name, lines=lines, ranks=ranks, threads=threads, quick=quick)
+
+
+def _early(noise: Noise) -> Lines:
+    first, _ = _refine3d(128, 2).lines(noise)
+    return (first.replace(f"--ini_high {2.02 * ANGPIX}", "--ini_high 20"),)
 
 
 def _class3d(box: int, classes: int, *, ranks: int = 1, options: str = "") -> Point:
@@ -125,7 +134,7 @@ def _class2d(box: int, classes: int, *, threads: int = 1, quick: bool = False) -
 def _initial_model(noise: Noise) -> Lines:
     return (
         (
-            f"relion_refine {_input(noise, 96, 6)} --o {_root(noise, 'InitialModel')} --sgd"
+            f"relion_refine {_input(noise, 64, 6)} --o {_root(noise, 'InitialModel')} --sgd"
             " --denovo_3dref --sgd_ini_iter 1 --sgd_inbetween_iter 1 --sgd_fin_iter 1"
             f" --sgd_ini_resol {2.02 * ANGPIX} --sgd_fin_resol {2.02 * ANGPIX} --sgd_ini_subset 3"
             " --sgd_fin_subset 3 --sgd_write_iter 10 --pad 1 --K 2 --healpix_order 0"

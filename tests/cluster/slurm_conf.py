@@ -90,7 +90,7 @@ def slurm_conf(cluster: Cluster) -> str:
         "GresTypes=gpu",
         "ReturnToService=2",
         "JobRequeue=0",
-        "KillWait=2",
+        "KillWait=10",
         "CompleteWait=0",
         f"MinJobAge={cluster.min_job_age_s}",
         "MaxJobCount=20000",
