@@ -149,6 +149,13 @@ def _add_heal(parser: argparse.ArgumentParser) -> None:
     parser.set_defaults(run=command.main)
 
 
+def _add_try(parser: argparse.ArgumentParser) -> None:
+    from relion_dispatch import trial
+
+    trial.add_arguments(parser)
+    parser.set_defaults(run=trial.main)
+
+
 def _add_init(parser: argparse.ArgumentParser) -> None:
     from relion_dispatch import init
 
@@ -188,6 +195,7 @@ _COMMANDS: dict[str, tuple[str, Callable[[argparse.ArgumentParser], None]]] = {
     "clean": ("take intermediate files of finished jobs away", _add_clean),
     "calibrate": ("learn from finished jobs how much sizes have to change", _add_calibrate),
     "heal": ("look after a job that has failed: try it again, or say why not", _add_heal),
+    "try": ("run a step on a few micrographs with several values side by side", _add_try),
     "init": ("make a RELION project that is ready to run", _add_init),
 }
 

@@ -13,6 +13,7 @@ import pytest
 
 from relion_dispatch import init
 from tests.unit import tiny_images
+from tests.unit.test_records import frames_mdoc
 
 pytestmark = pytest.mark.relion
 
@@ -29,6 +30,33 @@ def project(tmp_path: Path) -> Path:
     movies = str(tmp_path / "my data")
     assert init.main(parser.parse_args([str(folder), "--movies", movies, *words])) == 0
     return folder
+
+
+def test_simulated_movies_need_no_editing(data: Path, tmp_path: Path) -> None:
+    """Movies with what SerialEM leaves beside them: one flag, and the pipeline runs."""
+    (tmp_path / "session").mkdir()
+    for movie in sorted((data / "Movies").glob("*.mrcs"))[:3]:
+        os.link(movie, tmp_path / "session" / movie.name)
+        frames_mdoc(tmp_path / "session" / f"{movie.name}.mdoc", angpix=3.5)
+    folder = tmp_path / "project"
+    parser = argparse.ArgumentParser()
+    init.add_arguments(parser)
+    words = ["--diameter=140", "--symmetry=D2", "--ctf=builtin", "--profile=local"]
+    movies = str(tmp_path / "session")
+    assert init.main(parser.parse_args([str(folder), "--movies", movies, *words])) == 0
+    before = (folder / "config.yaml").read_bytes()
+
+    planned = snakemake(folder, "-n")
+    assert planned.returncode == 0, planned.stdout
+    assert "local_resolution" in planned.stdout
+    done = snakemake(folder, "--until", "extraction")
+    assert done.returncode == 0, done.stdout
+    assert (folder / "config.yaml").read_bytes() == before
+    micrographs = (folder / "CtfFind/job003/micrographs_ctf.star").read_text()
+    assert "300.000" in micrographs
+    assert "3.500" in micrographs
+    assert micrographs.count("MotionCorr/job002/Movies/") >= 3
+    assert (folder / "Extract/job005/particles.star").exists()
 
 
 def snakemake(project: Path, *words: str) -> subprocess.CompletedProcess[str]:

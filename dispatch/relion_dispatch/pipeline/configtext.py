@@ -65,6 +65,61 @@ def fill_in(text: str, values: Mapping[str, Scalar], why: Mapping[str, str] | No
     return "\n".join(lines) + "\n"
 
 
+def put_in(text: str, values: Mapping[str, Scalar], why: str) -> str:
+    """Set options in the text of a YAML file, those that it lacks too.
+
+    Parameters
+    ----------
+    text
+        As for `fill_in`; it may leave options out.
+    values
+        Values by path.
+    why
+        Where they come from; it stands in brackets behind each.
+
+    Returns
+    -------
+    str
+        The text with these values and everything else as it was. A new option is the first of its
+        block; a new block is the last of the file.
+    """
+    for path, value in values.items():
+        if path in _paths(text):
+            text = fill_in(text, {path: value}, {path: why})
+        else:
+            text = _inserted(text, path, f"{scalar(value)}  # [{why}]")
+    return text
+
+
+def _paths(text: str) -> dict[str, int]:
+    """Find each option and block of a text: the number of its line, by path."""
+    paths: dict[str, int] = {}
+    blocks: list[tuple[int, str]] = []
+    for number, line in enumerate(text.splitlines()):
+        if found := _OPTION.match(line):
+            indent = len(found["indent"])
+            blocks = [block for block in blocks if block[0] < indent]
+            paths[".".join([*(name for _, name in blocks), found["name"]])] = number
+            blocks.append((indent, found["name"]))
+    return paths
+
+
+def _inserted(text: str, path: str, value: str) -> str:
+    """Add an option to its block, and what is missing of that at the end."""
+    lines, there = text.splitlines(), _paths(text)
+    names = path.split(".")
+    known = next(n for n in range(len(names) - 1, -1, -1) if not n or ".".join(names[:n]) in there)
+    if known:
+        above = there[".".join(names[:known])]
+        indent = len(lines[above]) - len(lines[above].lstrip()) + 2
+        at = above + 1
+    else:
+        indent, at = 0, len(lines)
+    new = [f"{' ' * (indent + 2 * n)}{name}:" for n, name in enumerate(names[known:])]
+    new[-1] += f" {value}"
+    return "\n".join([*lines[:at], *new, *lines[at:]]) + "\n"
+
+
 def _with(found: re.Match[str], value: str, why: str) -> str:
     option = f"{found['indent']}{found['name']}: {value}"
     comment = found["comment"]

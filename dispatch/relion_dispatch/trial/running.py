@@ -1,0 +1,113 @@
+"""Runs the small projects of a trial side by side, each by its own ``snakemake``."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from dataclasses import dataclass
+from pathlib import Path
+
+from relion_dispatch import atomic, processes
+from relion_dispatch.errors import InputError
+from relion_dispatch.meter import Meter
+
+#: Heads of runs at a cluster that are awake at a time.
+HEADS = 8
+_WEEK_S = 7 * 24 * 3600.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Place:
+    """Where variants run.
+
+    Attributes
+    ----------
+    profile
+        Folder of Snakemake's profile; empty for this machine without one.
+    local
+        Whether jobs run on this machine.
+    cores
+        Cores of this machine that they may take together.
+    """
+
+    profile: str
+    local: bool
+    cores: int
+
+    def words(self, side_by_side: int) -> list[str]:
+        """Return the options of each of several runs side by side."""
+        chosen = ["--profile", self.profile] if self.profile else []
+        if not self.local:
+            return chosen
+        return [*chosen, "--cores", str(max(1, self.cores // side_by_side))]
+
+
+def place(profile: str, project: Path) -> Place:
+    """Find out where a profile runs things.
+
+    Raises
+    ------
+    InputError
+        When there is no such profile, or Snakemake has no settings in it.
+    """
+    from relion_dispatch.profiles import VARIABLE, find, folder_of, load_profile
+
+    name = profile or os.environ.get(VARIABLE, "")
+    if not name:
+        return Place(profile="", local=True, cores=_cores())
+    folder = folder_of(find(name))
+    local = load_profile(name, project=project).cluster.local
+    return Place(profile=os.path.abspath(folder), local=local, cores=_cores())
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def run_all(folders: Mapping[str, Path], until: str, where: Place, *, quiet: bool) -> set[str]:
+    """Run small projects side by side, and return the names of those that failed.
+
+    Parameters
+    ----------
+    folders
+        Their folders by name. What each run said is in ``trial.log`` beside its jobs.
+    until
+        The last rule.
+    where
+        Where they run.
+    quiet
+        Whether nothing is told while they run.
+    """
+    side_by_side = min(len(folders), where.cores if where.local else HEADS)
+    failed = set()
+    total = len(folders)
+    with ThreadPoolExecutor(side_by_side) as pool, Meter("trying", total, quiet=quiet) as meter:
+        runs = {
+            pool.submit(_run, folder, until, where.words(side_by_side)): name
+            for name, folder in folders.items()
+        }
+        for done, each in enumerate(as_completed(runs), start=1):
+            if not each.result():
+                failed.add(runs[each])
+            meter.at(done)
+    return failed
+
+
+def _run(folder: Path, until: str, options: list[str]) -> bool:
+    argv = [sys.executable, "-m", "snakemake", *options, "--nolock", "--until", until]
+    done = processes.run(argv, timeout_s=_WEEK_S, cwd=folder, error=InputError)
+    atomic.write_text(folder / "trial.log", done.stdout + done.stderr)
+    return done.returncode == 0
+
+
+def reason(folder: Path) -> str:
+    """Return the telling lines of a run that failed."""
+    try:
+        text = (folder / "trial.log").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return ""
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    telling = [line for line in lines if "error:" in line.lower() or "relion-dispatch:" in line]
+    return "\n".join((telling or lines)[-3:])
