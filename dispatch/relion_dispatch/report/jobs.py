@@ -14,7 +14,7 @@ from relion_dispatch.command import Command
 from relion_dispatch.errors import DispatchError, InputError
 from relion_dispatch.healing import attempts
 from relion_dispatch.healing.attempts import Attempt
-from relion_dispatch.sharding.bench import FOLDER as SHARDS
+from relion_dispatch.sharding.places import FOLDER as SHARDS
 from relion_dispatch.status import desk_for
 from relion_dispatch.status import model as status
 from relion_dispatch.status.collect import overview

@@ -54,9 +54,11 @@ def outliers(values: Values, *, low: bool = True, high: bool = True) -> NDArray[
     return np.asarray((low & (far < -OUTLIER)) | (high & (far > OUTLIER)), dtype=bool)
 
 
-def thinned(count: int, always: NDArray[np.bool_] | None = None) -> NDArray[np.int64]:
-    """Choose which of many points are drawn: evenly spread ones, and those that always are."""
-    step = max(1, math.ceil(count / MOST_POINTS))
+def thinned(
+    count: int, always: NDArray[np.bool_] | None = None, most: int = MOST_POINTS
+) -> NDArray[np.int64]:
+    """Choose which of many things are drawn: evenly spread ones, and those that always are."""
+    step = max(1, math.ceil(count / most))
     chosen = np.arange(0, count, step)
     if always is None or step == 1:
         return chosen

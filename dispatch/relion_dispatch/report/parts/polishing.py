@@ -8,6 +8,7 @@ from pathlib import Path, PurePosixPath
 
 import numpy as np
 
+from relion_dispatch import starscan
 from relion_dispatch.errors import InputError
 from relion_dispatch.pipeline import commands
 from relion_dispatch.report import images, star, svg, tools
@@ -22,6 +23,8 @@ from relion_dispatch.report.tools import Values
 LONGEST = 0.07
 #: The defocus of at most so many particles is looked at.
 MOST = 200_000
+#: So many tracks can be told apart.
+MOST_TRACKS = 150
 SHIFTS = ("rlnOriginXAngst", "rlnOriginYAngst")
 
 
@@ -81,13 +84,13 @@ def tracks_of(path: Path) -> list[tuple[Values, Values]]:
     InputError
         When there are none.
     """
-    total = int(star.columns(path, ("rlnParticleNumber",))["rlnParticleNumber"][0])
-    found = []
-    for at in range(total):
-        table = star.columns(path, SHIFTS, table=str(at))
-        x, y = (star.numbers(table[label]) for label in SHIFTS)
-        found.append((x, y))
-    return found
+    blocks = [block for block in starscan.scan(path) if block.has(SHIFTS[0])]
+    if not blocks:
+        raise InputError(f"{path}: has no tracks")
+    return [
+        (star.numbers(block.column(SHIFTS[0])), star.numbers(block.column(SHIFTS[1])))
+        for block in blocks
+    ]
 
 
 def tracks(source: Source, round_: int) -> Figure:
@@ -128,18 +131,23 @@ def _drawn(
     magnified = LONGEST * width / (longest / pixel / factor) if longest else 1.0
     uri = images.uri(images.grey(image, 2.5))
     body = [f'<image x="0" y="0" width="{width}" height="{height}" href="{uri}" class="faint"/>']
-    for (x, y), (dx, dy) in zip(places, moves, strict=False):
+    for at in tools.thinned(min(len(places), len(moves)), most=MOST_TRACKS).tolist():
+        (x, y), (dx, dy) = places[at], moves[at]
         across = x / factor + (dx - dx[0]) / pixel / factor * magnified
         down = y / factor + (dy - dy[0]) / pixel / factor * magnified
         points = " ".join(f"{a:.1f},{b:.1f}" for a, b in zip(across, down, strict=True))
         body.append(f'<polyline class="track" points="{points}"/>')
         body.append(f'<circle class="begin" cx="{across[0]:.1f}" cy="{down[0]:.1f}" r="2.6"/>')
     caption = (
-        f"{tools.many(len(moves), 'particle')}, from the dot on; motion magnified"
+        f"{tools.many(len(moves), 'particle')}{_some(len(moves))}, from the dot on; magnified"
         f" {magnified:.0f} times, the longest is {number(longest)} Å."
     )
     drawing = svg.wrap(body, title=title, width=width, height=height)
     return Figure(svg=drawing, title=title, caption=caption, large=True)
+
+
+def _some(count: int) -> str:
+    return ", some of them drawn" if count > MOST_TRACKS else ""
 
 
 def build(source: Source, round_: int) -> Iterator[Block]:
