@@ -48,16 +48,14 @@ def test_the_guis_job_ends_with_its_exit_code(gui: Gui) -> None:
     assert gui.text("Import/job001/run.exit") == "3\n"
     assert "hello" in gui.text("Import/job001/run.out")
     said = gui.text("Import/job001/run.err").splitlines()
-    assert said[-2].startswith("relion-dispatch: failed: relion_import --odir")
-    assert said[-1] == "relion-dispatch: exit code 3 (failed)"
+    at = said.index("relion-dispatch: exit code 3 (failed)")
+    assert said[at - 1].startswith("relion-dispatch: failed: relion_import --odir")
 
 
 def test_a_killed_job_is_shown_as_failed(gui: Gui) -> None:
     gui.program("relion_import", "#!/bin/bash\ntouch started\nexec sleep 300\n")
-    gui.submit("Import/job001", "relion_import --odir Import/job001/")
-    job_id = subprocess.run(
-        ["squeue", "--noheader", "--format=%i"], capture_output=True, text=True, check=True
-    ).stdout.split()[0]
+    said = gui.submit("Import/job001", "relion_import --odir Import/job001/")
+    job_id = said.split()[-1]
     wait_until((gui.project / "started").exists)
     subprocess.run(["scancel", job_id], check=True)
 
