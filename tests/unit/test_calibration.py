@@ -27,7 +27,7 @@ from relion_dispatch.healing import attempts
 from relion_dispatch.host_memory import host_mem_mb
 from relion_dispatch.memory import Problem
 from relion_dispatch.profiles import Profile, load_profile
-from relion_dispatch.sharding.bench import shard_dir
+from relion_dispatch.sharding.places import shard_dir
 from tests.bench.submitting import particles
 
 ratios = st.lists(st.floats(0.01, 50), min_size=1, max_size=40)

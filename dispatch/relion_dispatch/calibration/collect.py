@@ -16,7 +16,7 @@ from relion_dispatch.calibration.usage import Usage
 from relion_dispatch.errors import DispatchError, InputError, SchedulerError
 from relion_dispatch.healing import attempts
 from relion_dispatch.meter import counted
-from relion_dispatch.sharding.bench import FOLDER
+from relion_dispatch.sharding.places import FOLDER
 from relion_dispatch.submit import JOB_ID_FILE
 
 #: Ids in one question to the scheduler's records.

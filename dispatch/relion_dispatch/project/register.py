@@ -21,7 +21,7 @@ from relion_dispatch.project.flavours import ABORTED, FAILED, RUNNING, SUCCEEDED
 from relion_dispatch.project.joblist import FILE, JobList
 from relion_dispatch.project.lock import locked, started
 from relion_dispatch.project.records import Record
-from relion_dispatch.sharding.bench import FOLDER as SHARDS
+from relion_dispatch.sharding.places import FOLDER as SHARDS
 
 #: RELION's window looks at the list anew when it finds this file.
 HAS_CHANGED = ".pipeline_has_changed"

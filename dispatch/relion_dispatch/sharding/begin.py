@@ -12,6 +12,7 @@ from relion_dispatch.errors import InputError
 from relion_dispatch.pipeline import begin
 from relion_dispatch.project import enter
 from relion_dispatch.sharding import bench, register, rows
+from relion_dispatch.sharding.places import NOTHING
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -23,7 +24,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         first = next(iter(lists.values()))
         if not rows.count(first):
             sys.stdout.write("relion-dispatch: steps before have left nothing to do\n")
-            atomic.write_text(args.bench / bench.NOTHING, first)
+            atomic.write_text(args.bench / NOTHING, first)
         begin.main([str(args.bench)])
         enter.shared(args.out)
     except (InputError, OSError) as error:

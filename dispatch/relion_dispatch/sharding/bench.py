@@ -9,27 +9,18 @@ are moved into the project's job directory, each at once, and the list of them l
 from __future__ import annotations
 
 import os
-import shutil
 from collections.abc import Collection, Mapping
 from pathlib import Path, PurePosixPath
 
 from relion_dispatch import atomic
 from relion_dispatch.errors import InputError
 from relion_dispatch.pipeline.begin import KEPT, start_clean
+from relion_dispatch.sharding.places import FOLDER, NOTHING
 
-#: Folder of the shards in a job's directory.
-FOLDER = ".shards"
 #: Files of a job's directory, beside those of single movies, that belong to all shards alike.
 COMMON = ("gain.mrc",)
-#: There in a shard's directory when nothing is to be done: steps before have made nothing.
-NOTHING = "nothing"
 #: What stays of a finished bench beside its list, the logs and the notes.
 LEFT = ("logfile.pdf", "RELION_JOB_EXIT_*", "run.*")
-
-
-def shard_dir(out: str, shard: str) -> str:
-    """Directory of a shard of a job, with a slash at its end."""
-    return f"{out}{FOLDER}/{shard}/"
 
 
 def lay(bench: Path, out: str, lists: Mapping[str, str], project: Path = Path()) -> None:
@@ -121,8 +112,3 @@ def _move(source: Path, target: Path, bench: Path, project: Path) -> None:
             source.unlink()
             source.symlink_to(os.path.join(os.path.realpath(project), leads[len(place) :]))
     os.replace(source, target)
-
-
-def clear(out: Path) -> None:
-    """Remove a job's shards altogether, for a job that runs in one piece."""
-    shutil.rmtree(out / FOLDER, ignore_errors=True)

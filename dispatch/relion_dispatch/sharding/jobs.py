@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from relion_dispatch.pipeline import commands
 from relion_dispatch.pipeline.commandline import option
 from relion_dispatch.pipeline.jobs import RESOURCES, StepJob
-from relion_dispatch.sharding.bench import NOTHING, shard_dir
+from relion_dispatch.sharding.places import NOTHING, shard_dir
 
 if TYPE_CHECKING:
     from relion_dispatch.pipeline.steps import Project

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from relion_dispatch.sharding import register
-from relion_dispatch.sharding.bench import FOLDER
+from relion_dispatch.sharding.places import FOLDER
 
 
 @dataclass(frozen=True, kw_only=True)

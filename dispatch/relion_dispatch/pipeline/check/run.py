@@ -30,7 +30,7 @@ from relion_dispatch.pipeline.options import Settings
 from relion_dispatch.pipeline.versions import V4_0, Version
 from relion_dispatch.resources import workflow_dir
 from relion_dispatch.sharding import intake
-from relion_dispatch.sharding.bench import shard_dir
+from relion_dispatch.sharding.places import shard_dir
 
 Config = Mapping[str, Any]
 FOLDER = ".relion_dispatch"
