@@ -67,14 +67,15 @@ def classification(folder: str, iterations: int, more: str = "") -> str:
     )
 
 
-def write_data(project: Path) -> None:
+def write_data(project: Path, box: int = BOX) -> None:
     """Write projections of a few blobs with a little noise, and the blobs themselves."""
-    volume = phantoms.blobs(3, side=BOX)
+    volume = phantoms.blobs(3, side=box)
     images = np.asarray(phantoms.views(volume, PARTICLES))
     images = (images - images.mean()) / images.std()
     images += np.random.default_rng(1).normal(0, 0.3, images.shape)
-    phantoms.write(project / "Data/particles.mrcs", images, ANGPIX)
-    phantoms.write(project / "Data/reference.mrc", volume, ANGPIX)
+    angpix = BOX * ANGPIX / box
+    phantoms.write(project / "Data/particles.mrcs", images, angpix)
+    phantoms.write(project / "Data/reference.mrc", volume, angpix)
     rows = "".join(
         f"{number:06d}@Data/particles.mrcs 1 mic{number % 3}.mrc\n"
         for number in range(1, PARTICLES + 1)
@@ -85,8 +86,8 @@ def write_data(project: Path) -> None:
         "Voltage": 300,
         "SphericalAberration": 2.7,
         "AmplitudeContrast": 0.1,
-        "ImagePixelSize": ANGPIX,
-        "ImageSize": BOX,
+        "ImagePixelSize": angpix,
+        "ImageSize": box,
         "ImageDimensionality": 2,
     }
     labels = "".join(f"_rln{name}\n" for name in optics)
@@ -267,6 +268,20 @@ def uninterrupted(project: Project, folder: str) -> float:
         timeout=JOB_S,
     )
     return time.monotonic() - started
+
+
+def stage(project: Project, box: int, gpu_mem_mb: int) -> None:
+    """Give the project larger images, and nodes of one GPU that hardly holds them.
+
+    RELION's build for CPUs, which takes no notice of ``--gpu``, does the work.
+    """
+    (project.path / "bin/relion_refine_mpi").unlink()
+    write_data(project.path, box)
+    path = project.path / "dispatch.yaml"
+    settings = yaml.safe_load(path.read_text())
+    one = {"gpus_per_node": 1, "gpu_mem_mb": gpu_mem_mb, "cores": 5}
+    settings["cluster"]["partitions"]["m3h"] = one
+    path.write_text(yaml.safe_dump(settings))
 
 
 def limit_time(project: Project, slice_s: int) -> None:

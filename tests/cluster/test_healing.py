@@ -140,7 +140,25 @@ def test_a_job_of_the_window_that_cannot_be_healed_fails_at_once(
     faults.prepare(project)
     command = faults.classification("Class3D/job005", 1, "--i Data/nothing.star")
     faults.submit(project, "Class3D/job005", command, ngpu=0)
+    folder = project.path / "Class3D/job005"
+    faults.wait_for(lambda: any(each.again is not None for each in attempts.read(folder)))
     assert faults.ended(project, "Class3D/job005") == "RELION_JOB_EXIT_FAILURE"
-    (only,) = attempts.read(project.path / "Class3D/job005")
+    (only,) = attempts.read(folder)
     assert (only.failure, only.again) == ("bad_input", False)
-    assert "Not tried again" in (project.path / "Class3D/job005/run.err").read_text()
+    assert "Not tried again" in (folder / "run.err").read_text()
+
+
+def test_a_refinement_in_stages_begins_with_more_workers(project: Project) -> None:
+    faults.prepare(project)
+    # RELION's formula: a worker of one thread needs 201 MB at first, 204 MB from 34 pixels on.
+    faults.stage(project, box=48, gpu_mem_mb=4 * 203)
+    folder = "Refine3D/job006"
+    command = faults.refinement(folder).replace("--pad 1", "--pad 2")
+    faults.submit(project, folder, command, staged=True, nthread=1, partition="m3h")
+    assert faults.ended(project, folder) == "RELION_JOB_EXIT_SUCCESS"
+    first, second = faults.history(project, folder)
+    assert (first.asked["workers_per_gpu"], second.asked["workers_per_gpu"]) == (4, 2)
+    assert (first.failure, first.exit_code) == ("gpu_memory", 75)
+    assert "GPU memory would not suffice for images of 34 pixels" in first.evidence[0]
+    assert second.continued == first.iteration
+    assert (first.iteration or 0) >= 1

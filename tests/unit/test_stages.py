@@ -79,11 +79,14 @@ def watched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> argparse.Namespa
     out = tmp_path / "run.out"
     out.write_text("Expectation iteration 4\n")
     job_dir = Path("Refine3D/job019")
-    return argparse.Namespace(job_dir=job_dir, root=ROOT, out=out, largest=120, since=0.0, start=0)
+    return argparse.Namespace(
+        job_dir=job_dir, root=ROOT, out=out, largest=120, since=0.0, start=0, seen=-1
+    )
 
 
 def test_a_refinement_goes_on_while_it_fits(watched: argparse.Namespace) -> None:
     assert guard.reason_to_stop(watched) == ""
+    assert watched.seen == 3
 
 
 def test_a_refinement_is_stopped_before_it_outgrows_its_gpus(watched: argparse.Namespace) -> None:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from relion_dispatch.healing import stages
 from relion_dispatch.healing.directory import SCIENCE_FILE, STOPPED_FILE
-from relion_dispatch.healing.iterations import newest
+from relion_dispatch.healing.iterations import newest, numbered
 
 _LAST = b"entering last iteration"
 _TAIL_BYTES = 1 << 15
@@ -23,17 +23,24 @@ _ABORT = "RELION_JOB_ABORT_NOW"
 
 def reason_to_stop(args: argparse.Namespace) -> str:
     """Say why a job has to stop now; empty when it need not."""
+    if _enters_last(args.out, args.start):
+        return _reason("the whole box in the last iteration", args)
+    latest = max((number for number, _ in numbered(args.root)), default=0)
+    if latest == args.seen:
+        return ""
     since = _modified(args.job_dir / SCIENCE_FILE)
     found = newest(args.root, since=max(since, args.since))
-    number = found.number if found else 0
-    size = stages.size_behind(found.optimiser) if found else None
-    if size is not None and size > args.largest:
-        text = f"images of {size} pixels behind iteration {number}"
-    elif _enters_last(args.out, args.start):
-        text = f"the whole box in the last iteration, behind {number}"
-    else:
+    if found is None or found.number != latest:
+        return ""  # it is being written
+    args.seen = latest
+    size = stages.size_behind(found.optimiser) or 0
+    if size <= args.largest:
         return ""
-    return f"GPU memory would not suffice for {text}: it does up to {args.largest}"
+    return _reason(f"images of {size} pixels behind iteration {latest}", args)
+
+
+def _reason(what: str, args: argparse.Namespace) -> str:
+    return f"GPU memory would not suffice for {what}: it does up to {args.largest}"
 
 
 def _enters_last(path: Path, start: int) -> bool:
@@ -61,9 +68,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--root", required=True, help="what the refinement's files begin with")
     parser.add_argument("--out", type=Path, required=True, help="where RELION writes what it does")
     parser.add_argument("--largest", type=int, required=True, help="images that fit, in pixels")
-    parser.add_argument("--every", type=float, default=5.0, help="seconds between two looks")
+    parser.add_argument("--every", type=float, default=2.0, help="seconds between two looks")
     args = parser.parse_args(argv)
     # What is there already is what the job was sized for.
+    args.seen = -1
     args.since, args.start = time.time(), args.out.stat().st_size if args.out.exists() else 0
     while not (reason := reason_to_stop(args)):
         time.sleep(args.every)
