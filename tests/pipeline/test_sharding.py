@@ -122,10 +122,10 @@ def watching(project: Path, log: Path) -> Iterator[subprocess.Popen[bytes]]:
         yield process
         if process.poll() is None:
             process.terminate()
-        assert process.wait(90) == 0, log.read_text()
+        assert process.wait(300) == 0, log.read_text()
 
 
-def until(holds: Callable[[], bool], log: Path, timeout_s: float = 240) -> None:
+def until(holds: Callable[[], bool], log: Path, timeout_s: float = 1000) -> None:
     """Wait until something holds."""
     deadline = time.monotonic() + timeout_s
     while not holds():
