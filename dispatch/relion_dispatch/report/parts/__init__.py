@@ -12,6 +12,7 @@ from relion_dispatch.report.parts import (
     refinement,
     resources,
     summary,
+    verdicts,
 )
 from relion_dispatch.report.source import Part, Source
 
@@ -20,7 +21,7 @@ def parts(source: Source) -> list[Part]:
     """Return the parts that a project's report has."""
     every = [
         summary.WAY,
-        summary.VERDICTS,
+        verdicts.PART,
         micrographs.PART,
         particles.PART,
         classes.CLASS2D,
