@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 from relion_dispatch.errors import InputError, NoMatchError
+from relion_dispatch.memory import HostModel, TimeModel
 
 if TYPE_CHECKING:
     from relion_dispatch.command import Command
@@ -58,10 +59,9 @@ class JobType:
     max_ranks_per
         Most ranks for each of the data's items, e.g. `{n_frames: 2}`.
     memory
-        The model of host memory: refine, motioncorr, polish, polish_train, ctfrefine,
-        subtract, extract, mask, volume, locres, flat.
+        The model of host memory; `flat` takes `mem_mb_per_rank`.
     time
-        The model of time: refine, movies, micrographs, unknown.
+        The model of time.
     relion_remove_parameter
         Options taken off the command line.
     relion_add_parameter
@@ -91,8 +91,8 @@ class JobType:
     needs_gpu: bool | None = None
     gpu_option: str | None = None
     max_ranks_per: Mapping[str, float] | None = None
-    memory: str | None = None
-    time: str | None = None
+    memory: HostModel | None = None
+    time: TimeModel | None = None
     relion_remove_parameter: tuple[str, ...] = ()
     relion_add_parameter: Mapping[str, str] = field(default_factory=dict)
     job_parameters: Mapping[str, object] = field(default_factory=dict)

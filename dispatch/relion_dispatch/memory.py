@@ -15,6 +15,22 @@ MIB = 1024 * 1024
 #: Formulas of device memory.
 GpuModel = Literal["relion", "fmi"]
 
+#: Models of host memory, and of time.
+HostModel = Literal[
+    "refine",
+    "motioncorr",
+    "polish",
+    "polish_train",
+    "ctfrefine",
+    "subtract",
+    "extract",
+    "mask",
+    "volume",
+    "locres",
+    "flat",
+]
+TimeModel = Literal["refine", "movies", "micrographs", "unknown"]
+
 #: Device memory that RELION leaves to FFT plans and kernels for each thread, in MiB
 #: (``GPU_THREAD_MEMORY_OVERHEAD_MB`` in src/acc/cuda/cuda_settings.h of 3.1, 4.0 and 5.0).
 GPU_MB_PER_THREAD = 200

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import get_args
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from relion_dispatch import duration
 from relion_dispatch.command import Command
 from relion_dispatch.data import DataFacts
 from relion_dispatch.host_memory import (
@@ -18,7 +20,7 @@ from relion_dispatch.host_memory import (
     host_mem_mb,
     leader_mem_mb,
 )
-from relion_dispatch.memory import MIB, Problem, gpu_mem_mb
+from relion_dispatch.memory import MIB, HostModel, Problem, TimeModel, gpu_mem_mb
 from relion_dispatch.problems import problem
 from relion_dispatch.searches import Search, search, symmetry_order
 
@@ -148,6 +150,11 @@ def test_training_keeps_all_its_particles() -> None:
     found = problem(Command.parse(line), data)
     one, all_ = host_mem_mb("polish", found) or 0, host_mem_mb("polish_train", found) or 0
     assert all_ - one > 8 * 256**2 * 40 * 5000 / MIB
+
+
+def test_job_types_may_name_every_model_and_no_other() -> None:
+    assert set(get_args(HostModel)) == set(MODELS)
+    assert set(get_args(TimeModel)) == set(duration.MODELS)
 
 
 # ---- Searches ----------------------------------------------------------------------------------
