@@ -40,6 +40,7 @@ def main() -> int:
     (args.out / f"snakemake-{args.seed}.log").write_text(run.output)
     print(f"\npipeline: {run.wall_s:.0f} s (exit code {run.returncode})")
     print("\n".join(runner.verdicts(project)))
+    print(f"the report: {project / 'report.html'}")
     if run.returncode:
         print(run.output[-3000:], file=sys.stderr)
         stopped = "stopped by the sanity check" in run.output
