@@ -34,7 +34,10 @@ def project(grid_engine: Path, tmp_path: Path) -> Iterator[Project]:
     project = Project(tmp_path / "project")
     (project.path / "traces").mkdir(parents=True)
     (project.path / "Snakefile").write_text(SNAKEFILE)
-    here = {"cluster": {"partitions": {"all.q": {"cores": 4, "mem_mb": 4000}}}}
+    here = {
+        "cluster": {"partitions": {"all.q": {"cores": 4, "mem_mb": 4000}}},
+        "healing": {"enabled": False},
+    }
     (project.path / "dispatch.yaml").write_text(yaml.safe_dump(here))
     yield project
     project.kill_heads()
