@@ -213,11 +213,13 @@ def leader_of(need: Need) -> int:
 
 
 def overhead_mb(need: Need) -> int:
-    """Memory of a job beside its ranks in MiB, where it is not in the job type's own number."""
+    """Memory of a job beside its ranks in MiB, where it is not in the job type's own number.
+
+    Factors are of whole jobs: one that raises memory counts here too.
+    """
     if _modelled(need, 1) is None:
         return 0
-    # It is measured with the ranks: a node must not get less than was measured.
-    return factors.scaled(JOB_MB, max(memory_factor(need, 1).value, 1.0))
+    return factors.scaled(JOB_MB, max(need.factors.of_memory(need.memory, need.job_type).value, 1))
 
 
 def _modelled(need: Need, threads: int) -> int | None:
