@@ -170,8 +170,9 @@ def _below_nyquist(need: Need, cluster: Cluster) -> tuple[list[Size], tuple[str,
     if model != "relion" or need.problem.current_size is not None:
         return [], ()
     alone = replace(need, workers_per_gpu=1, wished=need.wished | {"workers_per_gpu"})
+    reached = need.gpu_current_size or box
     for percent in (90, 80, 70, 60, 50):
-        tried = replace(alone, gpu_current_size=box * percent // 100)
+        tried = replace(alone, gpu_current_size=min(box * percent // 100, reached))
         if fits := _fits(tried, cluster)[0]:
             needed = gpu_mem_mb(model, need.problem, need.nthread or 1)
             note = (
