@@ -240,6 +240,23 @@ def test_a_finished_job_whose_results_are_gone_is_still_to_be_done(project: Path
     assert states(project)[MASK.name] == SCHEDULED
 
 
+def test_jobs_that_could_not_enter_themselves_are_entered_by_the_next_run(project: Path) -> None:
+    for name, marker in ((MASK.name, "SUCCESS"), (POST.name, "FAILURE")):
+        (project / name / f"RELION_JOB_EXIT_{marker}").touch()
+    (project / MASK.name / "mask.mrc").touch()
+    planning.enter(project, [MASK, POST], 101)
+    assert states(project) == {MASK.name: SUCCEEDED, POST.name: FAILED}
+
+
+def test_what_the_user_has_marked_stays(project: Path) -> None:
+    (project / POST.name / "RELION_JOB_EXIT_FAILURE").touch()
+    jobs = listed(project)
+    jobs.set_state(POST.name, ABORTED)
+    (project / FILE).write_text(jobs.write())
+    planning.enter(project, [MASK, POST], 101)
+    assert states(project)[POST.name] == ABORTED
+
+
 def test_numbers_that_the_window_has_given_are_refused(project: Path) -> None:
     jobs = listed(project)
     jobs.put(replace(POST.job, name="PostProcess/job002/", alias="None"), SUCCEEDED)

@@ -150,7 +150,7 @@ def enter(folder: Path, planned: Sequence[Record], reserved: int) -> None:
         planned = [record for record in planned if record.name not in deleted]
         states = _states(folder, planned, found)
         for record in planned:
-            if states[record.name] == SCHEDULED or record.name not in found.names:
+            if states[record.name] == SCHEDULED or found.state(record.name) != states[record.name]:
                 found.put(record.job, states[record.name])
         found.forget(record.name for record in dropped)
         found.reserve(reserved)
@@ -174,7 +174,8 @@ def _state(folder: Path, record: Record, listed: JobList) -> str:
     # As a run starts or ends, none of the processes that share a job's work are there.
     if state == RUNNING and not register.has_process(folder, record.name):
         state = ""
-    state = state or register.marked(folder / record.name) or SCHEDULED
+    if state in ("", SCHEDULED):  # or the job could not enter itself
+        state = register.marked(folder / record.name) or SCHEDULED
     # Snakemake removes the results of a job that it could not even submit again.
     made = not record.outputs or any((folder / file).exists() for file, _ in record.outputs)
     return state if made or state != SUCCEEDED else SCHEDULED
