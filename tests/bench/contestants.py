@@ -135,7 +135,7 @@ def _until_done(
             break
         time.sleep(POLL_S)
     else:
-        head.terminate()
+        head.kill()  # a polite end would wait for all that was submitted
         _, status, usage = os.wait4(head.pid, 0)
     head.returncode = os.waitstatus_to_exitcode(status)
     while head.returncode == 0 and _done(folder) < n_jobs and time.monotonic() < deadline:
