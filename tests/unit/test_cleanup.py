@@ -198,6 +198,18 @@ def test_data_wait_for_the_pipeline_s_later_steps(tmp_path: Path) -> None:
     assert not found["Extract/job034"].files
 
 
+def test_what_new_movies_would_be_joined_to_stays(tmp_path: Path) -> None:
+    write(tmp_path / "config.yaml", text=CONFIG)
+    write(tmp_path / ".relion_dispatch/shards.tsv", text="shard\tname\n")
+    finished(tmp_path, "MotionCorr/job002", "Movies/a.mrc", "Movies/a.log")
+    finished(tmp_path, "Extract/job005", "Movies/a.mrcs", "Movies/a_extract.star")
+    finished(tmp_path, "Class2D/job006", *REFINE3D)
+    for harsh in (False, True):
+        found = gone(tmp_path, harsh=harsh)
+        assert set(found) == {"MotionCorr/job002", "Class2D/job006"}
+        assert found["MotionCorr/job002"] == {"Movies/a.log"}
+
+
 def states(project: Path) -> dict[str, State]:
     return {str(path.relative_to(project)): State.FINISHED for path in project.glob("*/job*")}
 

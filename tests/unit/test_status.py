@@ -237,6 +237,22 @@ def test_snakemake_s_lock_tells_a_job_that_runs_elsewhere(project: Path) -> None
     assert states(project, "local") == {"Class3D/job032": "running"}
 
 
+def test_a_job_in_parts_is_told_by_its_parts(project: Path) -> None:
+    (project / "config.yaml").write_text(CONFIG)
+    parts = project / "MotionCorr/job002/.shards"
+    job(parts, "0001", marker="SUCCESS")
+    job(parts, "0002")
+    found = look(project, "local")["MotionCorr/job002"]
+    assert (found.state, found.detail) == (
+        State.RUNNING,
+        "1 of 2 parts that have begun are done",
+    )
+    (parts / "0002/RELION_JOB_EXIT_FAILURE").touch()
+    assert look(project, "local")["MotionCorr/job002"].state is State.FAILED
+    (project / "MotionCorr/job002/RELION_JOB_EXIT_SUCCESS").touch()
+    assert look(project, "local")["MotionCorr/job002"].state is State.FINISHED
+
+
 # --------------------------------------------------------------------------------- which jobs
 
 

@@ -13,6 +13,7 @@ from typing import Any
 from relion_dispatch.errors import DispatchError
 from relion_dispatch.pipeline.expected import Expected, expected
 from relion_dispatch.project import star
+from relion_dispatch.sharding import register
 
 #: A file in a job's directory that keeps it from harsh cleans, as for RELION's window.
 NO_HARSH_CLEAN = "NO_HARSH_CLEAN"
@@ -22,6 +23,8 @@ _READ_MOVIES = frozenset(
     {"ctf", "picking", "topaz_training", "extraction", "reextraction", "polishing_training"}
     | {"polishing"}
 )
+#: Steps whose jobs of some movies each are joined to one.
+_JOINED = frozenset({"motion_correction", "ctf", "picking", "extraction"})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,13 +38,14 @@ class Needs:
         name.
     users
         Jobs that read the data of a job, by directory.
-    pipeline
-        Directories of the jobs that the configuration asks for.
+    growing
+        Directories of jobs that RELION joins anew with those of new movies: it reads what they
+        have left for each of the old ones.
     """
 
     files: frozenset[str]
     users: Mapping[str, frozenset[str]] = field(default_factory=dict)
-    pipeline: frozenset[str] = frozenset()
+    growing: frozenset[str] = frozenset()
 
     def of(self, folder: str) -> frozenset[str]:
         """Return the paths below a directory that something refers to, relative to it."""
@@ -67,7 +71,7 @@ def needs(project: Path) -> Needs:
     return Needs(
         files=frozenset(files),
         users={folder: frozenset(others) for folder, others in users.items()},
-        pipeline=frozenset(each.folder for each in steps),
+        growing=frozenset(_growing(project, steps)),
     )
 
 
@@ -107,6 +111,11 @@ def _users(job: Expected, steps: Sequence[Expected]) -> Iterator[str]:
         yield from (each.folder for each in behind[:until])
     elif job.step in ("reextraction", "polishing"):
         yield from (each.folder for each in behind)
+
+
+def _growing(project: Path, steps: Sequence[Expected]) -> Iterator[str]:
+    if (project / register.FILE).exists():
+        yield from (each.folder for each in steps if each.step in _JOINED)
 
 
 def _tracked(project: Path) -> Iterator[str]:

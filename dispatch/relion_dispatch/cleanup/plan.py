@@ -85,6 +85,8 @@ def _job(
     sizes = dict(_own_files(path, project))
     gentle = doomed(kind, sizes, harsh=False, known=known)
     chosen = doomed(kind, sizes, harsh=True, known=known) if harsh else gentle
+    if folder in found.growing and kind == "Extract":
+        gentle = []
     why = _wanted(folder, states, found) if len(chosen) > len(gentle) else ""
     return Job(
         folder=folder, files={each: sizes[each] for each in (gentle if why else chosen)}, kept=why
@@ -117,6 +119,8 @@ def _job_type(path: Path) -> str:
 
 def _wanted(folder: str, states: Mapping[str, State], found: Needs) -> str:
     """Say who still needs a job's data; empty for nobody."""
+    if folder in found.growing:
+        return "new movies would be joined to it"
     users = sorted(found.users.get(folder, ()))
     left = [each for each in users if states.get(each) is not State.FINISHED]
     if left:

@@ -198,6 +198,10 @@ def _at_scheduler(folder: Path, job_id: str, report: Report | None) -> tuple[Sta
 
 def _without_word(folder: Path, evidence: Evidence) -> tuple[State, str]:
     """Judge a job that has left no end and that no scheduler knows."""
+    begun, ended, failed = traces.shards(folder)
+    if begun:
+        words = f"{ended} of {begun} parts that have begun are done"
+        return (State.FAILED, f"{failed} of its parts failed") if failed else (State.RUNNING, words)
     if not any((folder / name).exists() for name in ("run.out", "run.jobid")):
         return State.WAITING, ""
     if evidence.silent:

@@ -50,6 +50,17 @@ def folders(project: Path) -> list[str]:
     return [str(path.relative_to(project)) for path in sorted(used, key=_number)]
 
 
+def shards(folder: Path) -> tuple[int, int, int]:
+    """Count the jobs of some movies each that a job is split into: begun, ended, and failed."""
+    begun = ended = failed = 0
+    for path in folder.glob(".shards/*/"):
+        state = end_of(path)
+        begun += state is not None or (path / "run.out").exists()
+        ended += state is not None
+        failed += state is State.FAILED
+    return begun, ended, failed
+
+
 def _number(path: Path) -> tuple[int, str]:
     digits = path.name.removeprefix("job")
     return (int(digits) if digits.isdigit() else 0, str(path))
