@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import re
+import shutil
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -16,6 +18,7 @@ from snakemake.settings.types import SharedFSUsage
 
 from relion_dispatch import processes
 from relion_dispatch.engine import plan
+from relion_dispatch.healing import attempts
 from relion_dispatch.pipeline.jobs import RESOURCES
 from relion_dispatch.profiles import load_profile
 from snakemake_executor_plugin_relion_dispatch import jobs
@@ -166,8 +169,14 @@ def test_on_this_machine_steps_keep_to_snakemakes_cores(
 
 
 def test_another_attempt_asks_for_what_is_submitted(
-    steps: dict[str, Rule], monkeypatch: pytest.MonkeyPatch
+    finished: Finished, steps: dict[str, Rule], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    # A second attempt without a word about the first, from which more could be learned.
+    untold = shutil.ignore_patterns(attempts.JOURNAL, ".snakemake")
+    folder = shutil.copytree(
+        finished.project, tmp_path / "untold", ignore=untold, copy_function=os.symlink
+    )
+    monkeypatch.chdir(folder)
     monkeypatch.setattr(sys, "argv", ["snakemake", "--profile", "m3"])
     config = yaml.safe_load(Path("config.yaml").read_text())
     grown = 0
