@@ -170,7 +170,7 @@ def _ended(case: Case, last: Attempt, finding: Finding, verdict: Verdict | None)
         ended=now,
         node=(report.node if report else "") or last.node,
         iteration=reached(case),
-        state=verdict.state.value if verdict else "unknown",
+        state=verdict.state.value if verdict else "failed",
         exit_code=_exit_code(case, verdict),
         failure=finding.failure.value,
         evidence=finding.evidence,

@@ -70,6 +70,18 @@ def submitting(case: Case, made: Plan, number: int, changes: Mapping[str, object
     OSError
         When the journal cannot be written.
     """
+    planned(case, made, number, changes)
+    looked_after(case)
+
+
+def planned(case: Case, made: Plan, number: int, changes: Mapping[str, object]) -> None:
+    """Note an attempt that is about to run.
+
+    Raises
+    ------
+    OSError
+        When the journal cannot be written.
+    """
     logs = {name: _size(case.request.project / name) for name in (made.outfile, made.errfile)}
     case.folder.mkdir(parents=True, exist_ok=True)
     attempts.note(
@@ -81,7 +93,6 @@ def submitting(case: Case, made: Plan, number: int, changes: Mapping[str, object
         science=fingerprint(case),
         logs=logs,
     )
-    looked_after(case)
 
 
 def looked_after(case: Case) -> None:

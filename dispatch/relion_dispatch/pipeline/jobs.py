@@ -127,6 +127,10 @@ class Planner:
             attempt=attempt,
             concurrent=job.concurrent,
         )
+        if attempt > 1:
+            from relion_dispatch.healing.retries import retried
+
+            return retried(request, self.profile)
         return plan(request, self.profile)
 
 
@@ -166,7 +170,7 @@ class StepJob:
     concurrent: int = 1
     job_type: str = ""
     follows: tuple[str, ...] = ()
-    _plans: dict[object, Plan] = field(default_factory=dict, repr=False)
+    _plans: dict[tuple[int, object, object, object], Plan] = field(default_factory=dict, repr=False)
 
     @property
     def lines(self) -> tuple[str, ...]:
@@ -213,8 +217,13 @@ class StepJob:
             "overrides": lambda wildcards, output: dict(self.overrides),
             # With resources, so that Snakemake asks for these first: what is wrong with a size is
             # told there without its own inner workings.
-            "job": lambda wildcards, output, resources=None: self.plan().body,
+            "job": lambda wildcards, output, resources=None: _Body(self),
         }
+
+    @property
+    def latest_body(self) -> str:
+        """The lines that run the job, of the latest attempt that was planned."""
+        return self.plan(max((key[0] for key in self._plans), default=1)).body
 
     @property
     def threads(self) -> Callable[..., int]:
@@ -272,3 +281,21 @@ class StepJob:
             yield
         except DispatchError as error:
             raise ResourceValidationError(f"step {self.step} ({self.out}): {error}") from error
+
+
+class _Body(str):  # noqa: SLOT000 - it knows its job
+    """The lines that run a job.
+
+    Snakemake keeps a job's parameters when it tries the job again, and formats them anew into its
+    command: the lines of the attempt that is about to run.
+    """
+
+    _job: StepJob
+
+    def __new__(cls, job: StepJob) -> _Body:
+        found = super().__new__(cls, job.latest_body)
+        found._job = job
+        return found
+
+    def __format__(self, spec: str) -> str:
+        return format(self._job.latest_body, spec)
