@@ -46,6 +46,16 @@ RULES = {
     | {"refine3d_1", "mask_1", "postprocess_1", "judge_refine3d_1"},
     "classes": MOVIES | CLASSES | STARTS,
 }
+#: Stages after which the report is made again.
+REFINEMENTS = {"refine3d", "refine3d_1"}
+EARLY = {"micrographs", "particles", "class2d", "initial_model", "class3d"}
+REPORTS = {
+    "movies": EARLY | REFINEMENTS | {"refine3d_2", "end"},
+    "micrographs": EARLY | {"refine3d", "end"},
+    "particles": {"class3d", "end"} | REFINEMENTS,
+    "topaz": EARLY | REFINEMENTS | {"end"},
+    "classes": EARLY - {"class3d"} | {"end"},
+}
 
 pytestmark = pytest.mark.workflow
 
@@ -74,6 +84,11 @@ def configured(project: Path, scenario: str) -> Path:
 
 
 def rules(done: subprocess.CompletedProcess[str]) -> set[str]:
+    """Rules that would run, but for the report's and the one that only names the results."""
+    return {rule for rule in all_rules(done) if not rule.startswith("report_")}
+
+
+def all_rules(done: subprocess.CompletedProcess[str]) -> set[str]:
     """Rules that would run, but for the one that only names the results."""
     said = done.stdout + done.stderr
     assert done.returncode == 0, said
@@ -87,7 +102,10 @@ def test_every_scenario_is_tested() -> None:
 
 @pytest.mark.parametrize("scenario", RULES)
 def test_the_rules_of_each_scenario(project: Path, scenario: str) -> None:
-    assert rules(dry_run(configured(project, scenario))) == RULES[scenario]
+    done = dry_run(configured(project, scenario))
+    assert rules(done) == RULES[scenario]
+    reports = {rule for rule in all_rules(done) if rule.startswith("report_")}
+    assert reports == {f"report_{stage}" for stage in REPORTS[scenario]}
     assert not list(project.glob("*/job*")), "a dry run writes nothing"
 
 
