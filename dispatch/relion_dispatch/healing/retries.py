@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 from relion_dispatch.engine import plan
 from relion_dispatch.healing import attempts, care
 from relion_dispatch.healing.case import planned
+from relion_dispatch.healing.policy import Decision
 
 if TYPE_CHECKING:
-    from relion_dispatch.healing.policy import Decision
     from relion_dispatch.plan import Plan, Request
     from relion_dispatch.profiles import Profile
 
@@ -45,6 +45,9 @@ def retried(request: Request, profile: Profile) -> Plan:
 
 def _decision(case: care.Case, attempt: int) -> Decision:
     key = case.folder.absolute(), attempt
+    last = attempts.read(case.folder)[-1]
+    if last.again is False:  # nothing has run since
+        return Decision(go_on=False, reason=last.decision)
     if key not in _DECIDED:
         decision = _DECIDED[key] = care.after_failure(case, None)
         if decision.go_on:
