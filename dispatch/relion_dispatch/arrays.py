@@ -37,6 +37,12 @@ def member_name(name: str, number: int) -> str:
     return f"{name}[{number}]"
 
 
+def task_of(name: str) -> tuple[str, str]:
+    """Return array and number of a task by its name; nothing twice for a job of its own."""
+    found = re.fullmatch(r"(.+)\[(\d+)\]", name)
+    return (found[1], found[2]) if found else ("", "")
+
+
 def reported_name(job_id: str, name: str) -> str:
     """Return the name of a reported job: for a task of an array with its number."""
     found = _TASK.fullmatch(job_id)

@@ -17,6 +17,16 @@ if TYPE_CHECKING:
     from snakemake_executor_plugin_relion_dispatch.jobs import Work
 
 
+#: Where the scripts of arrays, and what Slurm itself writes about their tasks, are.
+ARRAYS = FOLDER / "arrays"
+
+
+def task_log(entry: Entry) -> Path | None:
+    """Return where Slurm itself writes about a task of an array; None for a job of its own."""
+    array, number = arrays.task_of(entry.name)
+    return ARRAYS / array / f"{number}.log" if array else None
+
+
 @dataclass(frozen=True, kw_only=True)
 class Planned:
     """A job with its plan, its submit command, and the header of its script."""
@@ -47,15 +57,6 @@ class Batch:
     name: str
     members: Mapping[int, tuple[Planned, Entry]]
 
-    @property
-    def folder(self) -> Path:
-        """Where the array's script, and what Slurm itself writes about its tasks, are."""
-        return FOLDER / "arrays" / self.name
-
-    def log(self, number: int) -> Path | None:
-        """Return where Slurm itself writes about a task; None for a single job: into its log."""
-        return self.folder / f"{number}.log" if self.name else None
-
     def together(self, submissions: Mapping[int, Submission]) -> Together:
         """Write the array's script, for those of its jobs that are ready.
 
@@ -74,7 +75,8 @@ class Batch:
             for number, submission in submissions.items()
         ]
         planned = next(iter(self.members.values()))[0]
-        script = self.folder / "array.sh"
-        text = arrays.script(planned.header, tasks, self.folder / "%a.log")
+        folder = ARRAYS / self.name
+        script = folder / "array.sh"
+        text = arrays.script(planned.header, tasks, folder / "%a.log")
         atomic.write_text(script, text, mode=0o755)
         return Together(name=self.name, command=planned.command, script=script, members=submissions)

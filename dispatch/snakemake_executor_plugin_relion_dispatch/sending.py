@@ -17,7 +17,7 @@ from relion_dispatch.engine import plan as make_plan
 from relion_dispatch.errors import DispatchError, InputError
 from relion_dispatch.submit import JOB_ID_FILE, SHELLS
 from relion_dispatch.submitter import Submission
-from snakemake_executor_plugin_relion_dispatch.batches import Batch, Planned
+from snakemake_executor_plugin_relion_dispatch.batches import Batch, Planned, task_log
 
 if TYPE_CHECKING:
     from relion_dispatch.head import Head
@@ -116,7 +116,7 @@ class Sender:
 
     def _submit(self, batch: Batch) -> None:
         ready = {
-            number: self._submission(planned, entry, batch.log(number))
+            number: self._submission(planned, entry)
             for number, (planned, entry) in batch.members.items()
             if self._written(planned, entry)
         }
@@ -139,10 +139,8 @@ class Sender:
             return False
         return True
 
-    def _submission(self, planned: Planned, entry: Entry, log: Path | None) -> Submission:
+    def _submission(self, planned: Planned, entry: Entry) -> Submission:
         work = planned.work
-        if log is not None:
-            work = replace(work, logs=(*work.logs, log))
         information = info(work, entry)
 
         def taken(entry: Entry) -> None:
@@ -166,6 +164,9 @@ class Sender:
 
 def info(work: Work, entry: Entry) -> SubmittedJobInfo:
     """Return what Snakemake keeps of a submitted job."""
+    log = task_log(entry)
+    if log is not None:
+        work = replace(work, logs=(*work.logs, log))
     return SubmittedJobInfo(
         work.job, external_jobid=entry.job_id or None, aux={"work": work, "entry": entry}
     )

@@ -309,7 +309,10 @@ rule other:
     assert arrays.keys() == {str(number) for number in range(12)} - {"7"}
     (job_id,) = {text.strip() for text in arrays.values()}
     assert project.read("other") == "none\n"
-    assert f"job {job_id}_8 (one.j" in done.output
+    failed = re.search(rf"job {job_id}_(\d+) \((one\.j\w+)\[(\d+)\]\) ended as", done.output)
+    assert failed is not None
+    assert failed[1] == failed[3]
+    assert f".relion_dispatch/arrays/{failed[2]}/{failed[1]}.log; script: " in done.output
     assert "ended as failed (FAILED, NonZeroExitCode), exit code 3, on comp00" in done.output
     folders = list(project.path.glob(".relion_dispatch/jobs/one-*"))
     assert len(folders) == 12

@@ -90,6 +90,8 @@ def test_tasks_are_known_by_their_arrays_name_and_their_number() -> None:
     names = {each.job_id: each.name for each in scheduler_calls.read(SLURM, text).values()}
     assert names == {"7_12": arrays.member_name("one.jabc", 12), "8": "two.jdef"}
     assert not PBS.arrays
+    assert arrays.task_of(names["7_12"]) == ("one.jabc", "12")
+    assert arrays.task_of(names["8"]) == ("", "")
 
 
 @pytest.mark.parametrize("printed, job_id", [("Submitted batch job 7\n", "7"), ("7_12\n", "7_12")])
