@@ -57,6 +57,14 @@ def test_a_line_cut_short_takes_no_other_with_it(tmp_path: Path) -> None:
     assert only.state == "failed"
 
 
+def test_a_line_without_a_number_is_about_the_latest_attempt(tmp_path: Path) -> None:
+    attempts.note(tmp_path, 1, attempts.STARTED)
+    attempts.note(tmp_path, 2, attempts.STARTED)
+    with (tmp_path / attempts.JOURNAL).open("a") as journal:
+        journal.write('{"event": "ended", "time": 7, "state": "succeeded"}\n')
+    assert [each.state for each in attempts.read(tmp_path)] == ["", "succeeded"]
+
+
 def test_an_unknown_attribute_is_a_mistake(tmp_path: Path) -> None:
     with pytest.raises(TypeError, match="colour"):
         attempts.note(tmp_path, 1, attempts.ENDED, colour="red")

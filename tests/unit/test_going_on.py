@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from relion_dispatch.body import Script, body
+from relion_dispatch.healing import attempts
 from relion_dispatch.healing.shell import GoingOn
 
 pytestmark = pytest.mark.slow
@@ -88,6 +89,7 @@ def finish(job: Job, code: int) -> None:
 def test_a_job_starts_or_goes_on(job: Job, goes_on: bool) -> None:
     finish(job, 0)
     (job.path / "run.science").touch()
+    attempts.note(job.path, 3, attempts.STARTED)
     if goes_on:
         (job.path / "continue.star").touch()
     assert job.run() == 0
@@ -96,6 +98,8 @@ def test_a_job_starts_or_goes_on(job: Job, goes_on: bool) -> None:
     assert "behind" in job.text("run.out")
     assert job.markers == ["RELION_JOB_EXIT_SUCCESS"]
     assert not (job.path / "run.science").exists()
+    (only,) = attempts.read(job.path)
+    assert (only.number, only.state) == (3, "succeeded")
 
 
 def test_a_failing_command_is_told_and_ends_the_job(job: Job) -> None:

@@ -11,9 +11,10 @@ Every line tells something that happened to an attempt, by the attempt's ``numbe
      11.", "changes": {"runtime": 120}}
     {"number": 2, "event": "submitted", …}
 
-The submitting process, the job itself and whoever finds it ended append lines, each with one write:
-lines never mix, and one that is cut short by a crash is left out when they are read. An attempt
-number 1 that begins again is a new run of the job; `read` returns the attempts of the latest run.
+The submitting process, the job itself and whoever finds it ended append lines, each with one
+write: lines never mix, and one that is cut short by a crash is left out when they are read. A line
+without a number, as a job's shell writes it, is about the attempt before it. An attempt number 1
+that begins again is a new run of the job; `read` returns the attempts of the latest run.
 """
 
 from __future__ import annotations
@@ -26,11 +27,10 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from relion_dispatch.healing.directory import JOURNAL as JOURNAL
+
 if TYPE_CHECKING:
     from relion_dispatch.plan import Plan
-
-#: The journal's name in a job's directory.
-JOURNAL = "attempts.jsonl"
 
 #: Events, in the order in which they happen to an attempt. It begins with the first, or, where
 #: nobody submits it, with the third.
@@ -132,7 +132,7 @@ def replay(lines: Iterable[str]) -> tuple[Attempt, ...]:
         record = _record(line)
         if record is None:
             continue
-        number, event = record["number"], record.get("event")
+        number, event = record.get("number", max(found, default=1)), record.get("event")
         if number == 1 and _begins_anew(found.get(1), event):
             found = {}
         found[number] = _advance(found.get(number) or Attempt(number=number), record)
@@ -181,7 +181,7 @@ def _record(line: str) -> dict[str, Any] | None:
         record = json.loads(line)
     except json.JSONDecodeError:
         return None
-    known = isinstance(record, dict) and isinstance(record.get("number"), int)
+    known = isinstance(record, dict) and isinstance(record.get("number", 1), int)
     return record if known else None
 
 

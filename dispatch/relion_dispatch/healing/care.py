@@ -26,6 +26,7 @@ from relion_dispatch.healing.case import (
     taken,
 )
 from relion_dispatch.healing.classes import Finding, Remains, classify
+from relion_dispatch.healing.directory import SUCCEEDED
 from relion_dispatch.healing.policy import Decision
 
 if TYPE_CHECKING:
@@ -49,8 +50,6 @@ __all__ = [
 _TAIL_BYTES = 1 << 16
 _TAIL_LINES = 600
 _ABORTED = "RELION_JOB_EXIT_ABORTED"
-#: The state of an attempt that has come to a good end.
-SUCCEEDED = "succeeded"
 
 
 def opening(case: Case) -> tuple[int, Mapping[str, object]]:

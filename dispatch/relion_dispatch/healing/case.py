@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from relion_dispatch.calls import Call
 from relion_dispatch.engine import plan
+from relion_dispatch.frozen import dataclass
 from relion_dispatch.healing import attempts, continuing, directory
 
 if TYPE_CHECKING:

@@ -11,8 +11,8 @@ from __future__ import annotations
 import enum
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 
+from relion_dispatch.frozen import dataclass
 from relion_dispatch.healing.directory import STOPPED, STOPPED_LINE
 from relion_dispatch.reports import State
 

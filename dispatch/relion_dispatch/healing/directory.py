@@ -16,6 +16,12 @@ SCIENCE_FILE = "run.science"
 #: There while somebody looks after the job should it fail: it then leaves no marker of failure.
 HEAL_FILE = "run.heal"
 
+#: The journal of attempts; `attempts` writes and reads it.
+JOURNAL = "attempts.jsonl"
+
+#: The state of an attempt that has come to a good end.
+SUCCEEDED = "succeeded"
+
 #: There when a job has asked RELION to stop, and why.
 STOPPED_FILE = "run.stopped"
 

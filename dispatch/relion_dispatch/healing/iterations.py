@@ -11,9 +11,9 @@ import os
 import re
 import struct
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
+from relion_dispatch.frozen import dataclass
 from relion_dispatch.starscan import Block, scan
 
 #: Labels of ``optimiser.star`` that name the other STAR files of the iteration.

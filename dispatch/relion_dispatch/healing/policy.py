@@ -7,10 +7,11 @@ that changes something for the better, and still fits the cluster, is taken.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING, Any
 
 from relion_dispatch.errors import DispatchError
+from relion_dispatch.frozen import dataclass
 from relion_dispatch.healing.classes import Failure
 from relion_dispatch.healing.directory import STOPPED
 

@@ -2,8 +2,9 @@
 
 # No `from __future__ import annotations`: the schema module reads these types at every start.
 
-from dataclasses import dataclass
 from typing import Literal
+
+from relion_dispatch.frozen import dataclass
 
 Step = Literal[
     "fewer_workers",

@@ -13,10 +13,12 @@ from shlex import quote
 from relion_dispatch.healing.directory import (
     CONTINUE_FILE,
     HEAL_FILE,
+    JOURNAL,
     SCIENCE_FILE,
     STOPPED,
     STOPPED_FILE,
     STOPPED_LINE,
+    SUCCEEDED,
 )
 
 #: What the job's last lines do about a job that has stopped by itself; ``$code``, ``$job`` and
@@ -37,8 +39,11 @@ AT_EXIT = f"""\
 #: Whether somebody looks after the failure of the job in ``$job``.
 LOOKED_AFTER = f"""[ -e "${{job}}{HEAL_FILE}" ]"""
 
-#: What a good end leaves no need for.
-AT_SUCCESS = f"""rm -f "${{job}}{SCIENCE_FILE}" "${{job}}{CONTINUE_FILE}" "${{job}}{HEAL_FILE}\""""
+#: A good end is noted, and leaves no need for what going on needs.
+AT_SUCCESS = f"""\
+rm -f "${{job}}{SCIENCE_FILE}" "${{job}}{CONTINUE_FILE}" "${{job}}{HEAL_FILE}"
+    [ ! -e "${{job}}{JOURNAL}" ] || printf '{{"event": "ended", "time": %s, "state": "%s"}}\\n' \\
+      "$(date +%s)" {SUCCEEDED} >>"${{job}}{JOURNAL}\""""
 
 _FUNCTIONS = """\
 relion_dispatch_stop() {{

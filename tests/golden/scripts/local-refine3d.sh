@@ -43,6 +43,8 @@ relion_dispatch_exit() {
   elif ! [ -e "${job}RELION_JOB_EXIT_ABORTED" ]; then
     : >"${job}RELION_JOB_EXIT_SUCCESS"
     rm -f "${job}run.science" "${job}continue.star" "${job}run.heal"
+    [ ! -e "${job}attempts.jsonl" ] || printf '{"event": "ended", "time": %s, "state": "%s"}\n' \
+      "$(date +%s)" succeeded >>"${job}attempts.jsonl"
   fi
   echo "relion-dispatch: exit code $code after $SECONDS s"
   echo "$code" >"$exit_file.new" && mv -f "$exit_file.new" "$exit_file"
