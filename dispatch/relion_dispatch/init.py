@@ -148,7 +148,7 @@ def _ask(option: str) -> float | str | None:
     if option == "sample.symmetry":
         return input("Point group of the particle [C1]: ").strip() or None
     unit, words = next((unit, words) for path, unit, words in NUMBERS.values() if path == option)
-    while answer := input(f"{words[0].upper()}{words[1:]}{f' [{unit}]' if unit else ''}: ").strip():
+    while answer := input(f"{words[0].upper()}{words[1:]}: ").strip():
         with contextlib.suppress(ValueError):
             number = float(answer.removesuffix(unit).strip())
             if 0 < number < math.inf:

@@ -506,6 +506,11 @@ def test_lines_fit_the_terminal(width: int) -> None:
     assert width < 40 or "running" in "\n".join(lines)
 
 
+def test_a_long_path_is_cut_before_the_numbers() -> None:
+    seen = Overview(project=f"/{'x' * 60}/my project", time=0.0, jobs=rows().jobs)
+    assert table.text(seen, width=60).startswith("my project: 20 of 41 finished, 20 waiting, 1")
+
+
 @pytest.mark.parametrize("height", [3, 10, 24, 100])
 def test_pictures_fit_the_terminal(height: int) -> None:
     lines = watching.fitted(rows(), 80, height, colour=False)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -34,7 +35,10 @@ def text(overview: Overview, *, width: int | None = None, colour: bool = False) 
     colour
         Whether states are coloured, with the control characters of terminals.
     """
-    lines = [_cut(headline(overview), width), *(_cut(note, width) for note in overview.notes)]
+    said = headline(overview)
+    if width is not None and len(said) > width:
+        said = said.removeprefix(os.path.dirname(overview.project)).removeprefix("/")
+    lines = [_cut(said, width), *(_cut(note, width) for note in overview.notes)]
     if overview.jobs:
         lines += ["", *_table(overview, width, colour)]
     return "".join(f"{line}\n" for line in lines)
