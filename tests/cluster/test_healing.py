@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import subprocess
 from collections import Counter
 from itertools import pairwise
 from pathlib import Path
@@ -146,6 +147,19 @@ def test_a_job_of_the_window_that_cannot_be_healed_fails_at_once(
     (only,) = attempts.read(folder)
     assert (only.failure, only.again) == ("bad_input", False)
     assert "Not tried again" in (folder / "run.err").read_text()
+
+
+def test_a_job_of_the_window_that_a_person_cancels_stays_so(project: Project) -> None:
+    faults.prepare(project)
+    folder = "Refine3D/job007"
+    faults.submit(project, folder, faults.refinement(folder), ngpu=0)
+    faults.wait_for((project.path / folder / "run_it000_optimiser.star").exists)
+    (running,) = faults.history(project, folder)
+    subprocess.run(["scancel", running.job_id], check=True, timeout=60)
+    faults.wait_for(lambda: faults.history(project, folder)[-1].again is not None)
+    (only,) = faults.history(project, folder)
+    assert (only.failure, only.again) == ("cancelled", False)
+    assert faults.ended(project, folder) == "RELION_JOB_EXIT_FAILURE"
 
 
 def test_a_refinement_in_stages_begins_with_more_workers(project: Project) -> None:
