@@ -102,6 +102,14 @@ def test_a_job_starts_or_goes_on(job: Job, goes_on: bool) -> None:
     assert (only.number, only.state) == (3, "succeeded")
 
 
+def test_a_job_starts_over_where_it_cannot_be_looked_at(job: Job) -> None:
+    finish(job, 0)
+    (job.path / "continue.star").touch()
+    assert job.run(begin="/no/such/python -m nothing") == 0
+    assert "run anew as" in job.text("run.out")
+    assert "this job starts over" in job.text("run.err")
+
+
 def test_a_failing_command_is_told_and_ends_the_job(job: Job) -> None:
     finish(job, 3)
     assert job.run() == 3

@@ -69,6 +69,12 @@ relion_dispatch_signalled="" relion_dispatch_timer="" relion_dispatch_guard=""
 trap 'relion_dispatch_stop "a signal"' USR1
 """
 
+# Where the nodes do not see this installation, jobs start over, as they would without it.
+_BEGIN = """\
+rm -f {file}
+{begin} || echo "relion-dispatch: this job starts over: it could not be looked at" >&2
+"""
+
 _MAIN = """\
 relion_dispatch_label={label}
 set -m
@@ -133,16 +139,16 @@ def at_start(job_dir: str) -> str:
 
 def main_lines(going_on: GoingOn, job_dir: str) -> str:
     """Return the lines that run a job's main command, from its start or from where it stopped."""
-    job = quote(job_dir)
+    job, file = quote(job_dir), quote(job_dir + CONTINUE_FILE)
     filled = _MAIN.format(
         label=quote(going_on.label),
-        file=quote(job_dir + CONTINUE_FILE),
+        file=file,
         main=_indented(going_on.main),
         continued=_indented(going_on.continued),
     )
     after = going_on.stop_after_s
     return (
-        (f"{going_on.begin}\n" if going_on.begin else "")
+        (_BEGIN.format(begin=going_on.begin, file=file) if going_on.begin else "")
         + _FUNCTIONS.format(job=job, stopped=quote(job_dir + STOPPED_FILE))
         + filled
         + (_TIMER.format(after=after) if after else "")
