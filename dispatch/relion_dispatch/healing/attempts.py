@@ -27,10 +27,13 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from relion_dispatch.healing.directory import JOURNAL as JOURNAL
+from relion_dispatch.healing import directory
 
 if TYPE_CHECKING:
     from relion_dispatch.plan import Plan
+
+#: The journal's name in a job's directory.
+JOURNAL = directory.JOURNAL
 
 #: Events, in the order in which they happen to an attempt. It begins with the first, or, where
 #: nobody submits it, with the third.
