@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from shlex import quote
 
+from relion_dispatch.frozen import dataclass
 from relion_dispatch.healing import shell
 
 #: Lines that end a job: reason into run.err, marker for the GUI, exit code into a file, and the

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from relion_dispatch.command import Command
 from relion_dispatch.errors import InputError
+from relion_dispatch.frozen import dataclass
 from relion_dispatch.jobtypes import Job
 from relion_dispatch.plan import Request
 

@@ -3,8 +3,10 @@
 # No `from __future__ import annotations`: the schema module reads these types at every start.
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Literal
+
+from relion_dispatch.frozen import dataclass
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -10,13 +10,14 @@ import json
 import re
 import typing
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from typing import Any, ClassVar
 
 from relion_dispatch import jobtypes, remembered, schema
 from relion_dispatch.cluster import Cluster
 from relion_dispatch.errors import InputError
+from relion_dispatch.frozen import dataclass
 from relion_dispatch.healing.settings import Healing
 from relion_dispatch.jobtypes import JobType
 

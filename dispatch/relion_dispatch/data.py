@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from relion_dispatch.frozen import dataclass
 
 if TYPE_CHECKING:
     from relion_dispatch.command import Command

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from relion_dispatch.calls import Call
 from relion_dispatch.cluster import Cluster
 from relion_dispatch.command import Command
+from relion_dispatch.frozen import dataclass
 from relion_dispatch.jobtypes import Resolved
 from relion_dispatch.needs import Size
 

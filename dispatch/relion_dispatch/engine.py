@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from shlex import join, quote
 from typing import TYPE_CHECKING
 
@@ -11,6 +11,7 @@ from relion_dispatch import edits, given, jobtypes, wishes
 from relion_dispatch.body import Script, body
 from relion_dispatch.calibration.basis import Basis
 from relion_dispatch.calls import Call, folder_of
+from relion_dispatch.frozen import dataclass
 from relion_dispatch.healing import entry, stages
 from relion_dispatch.jobtypes import Job, JobType, Resolved
 from relion_dispatch.needs import Need, Size

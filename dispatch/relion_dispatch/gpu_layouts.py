@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
+from relion_dispatch.frozen import dataclass
 from relion_dispatch.needs import Need, Room, Size, Unfit, count, rank_mem_mb, shape, threads_of
 
 #: Threads of a worker by the workers on its GPU: about eight worker threads keep a GPU busy, and

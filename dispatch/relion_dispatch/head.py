@@ -9,11 +9,12 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 from relion_dispatch import recovery, scheduler_calls
 from relion_dispatch.client import Client
+from relion_dispatch.frozen import dataclass
 from relion_dispatch.headlock import HeadLock
 from relion_dispatch.ledger import Entry, Ledger, Phase, new_token
 from relion_dispatch.progress import Progress

@@ -10,8 +10,9 @@ from __future__ import annotations
 import math
 import os
 import struct
-from dataclasses import dataclass
 from typing import BinaryIO, Literal
+
+from relion_dispatch.frozen import dataclass
 
 Format = Literal["mrc", "tiff", "eer"]
 

@@ -18,11 +18,12 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 
 from relion_dispatch.command import Command
 from relion_dispatch.errors import InputError
+from relion_dispatch.frozen import dataclass
 
 TEMPLATE = Path(__file__).parent / "templates_gui" / "relion_template.sh"
 """The template for ``RELION_QSUB_TEMPLATE``."""

@@ -3,10 +3,11 @@
 # No `from __future__ import annotations`: the schema module reads these types at every start.
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING, Any, Literal
 
 from relion_dispatch.errors import InputError, NoMatchError
+from relion_dispatch.frozen import dataclass
 from relion_dispatch.memory import HostModel, TimeModel
 
 if TYPE_CHECKING:

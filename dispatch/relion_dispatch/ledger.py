@@ -13,11 +13,12 @@ import os
 import secrets
 import threading
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 from relion_dispatch import atomic
+from relion_dispatch.frozen import dataclass
 
 #: The journal's name inside the folder that a project keeps for this package.
 JOURNAL = "ledger.jsonl"

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 
 from relion_dispatch import processes
 from relion_dispatch.cluster import Cluster
 from relion_dispatch.errors import InputError, SchedulerError
+from relion_dispatch.frozen import dataclass
 
 #: Partition, nodes, cores, memory, generic resources, time limit, and whether it is up.
 _FORMAT = "%R|%D|%c|%m|%G|%l|%a"

@@ -7,11 +7,12 @@ import json
 import os
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 from relion_dispatch import atomic
+from relion_dispatch.frozen import dataclass
 
 #: Age in seconds at which the file of a job that is over is of no use to anybody.
 FORGOTTEN_S = 30 * 24 * 3600.0

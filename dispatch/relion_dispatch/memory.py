@@ -7,8 +7,10 @@ which ``current_size`` tells. The models of host memory are in `host_memory`.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Literal
+
+from relion_dispatch.frozen import dataclass
 
 MIB = 1024 * 1024
 

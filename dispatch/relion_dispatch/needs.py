@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from functools import lru_cache
 
 from relion_dispatch.calibration import factors
 from relion_dispatch.calibration.factors import Factor, Factors
 from relion_dispatch.cluster import Partition
+from relion_dispatch.frozen import dataclass
 from relion_dispatch.host_memory import GPU_HOST_MB, host_mem_mb, leader_mem_mb
 from relion_dispatch.jobtypes import Gpu, Ranks
 from relion_dispatch.memory import GpuModel, Problem, gpu_mem_mb

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from relion_dispatch.frozen import dataclass
 
 if TYPE_CHECKING:
     from relion_dispatch.calibration.basis import Basis

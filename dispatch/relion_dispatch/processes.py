@@ -6,10 +6,10 @@ import contextlib
 import os
 import subprocess
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from relion_dispatch.errors import DispatchError, InputError
+from relion_dispatch.frozen import dataclass
 
 #: A program that was started and may still run.
 Process = subprocess.Popen[bytes]

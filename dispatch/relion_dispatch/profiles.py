@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 
 from relion_dispatch import config, machine
@@ -12,6 +12,7 @@ from relion_dispatch.calibration import factors
 from relion_dispatch.calibration.factors import Factors
 from relion_dispatch.cluster import Cluster
 from relion_dispatch.errors import InputError
+from relion_dispatch.frozen import dataclass
 from relion_dispatch.healing.settings import Healing
 from relion_dispatch.jobtypes import JobType, Resolved
 

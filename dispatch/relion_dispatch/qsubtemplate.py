@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 
 from relion_dispatch.errors import InputError
 from relion_dispatch.fields import EXTRAS
+from relion_dispatch.frozen import dataclass
 
 #: RELION's fields, and what the engine says instead. Cores are those of all nodes, dedicated ones
 #: those of one.

@@ -5,7 +5,8 @@ from __future__ import annotations
 import enum
 import re
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+
+from relion_dispatch.frozen import dataclass
 
 
 class State(enum.Enum):

@@ -10,11 +10,12 @@ import shlex
 import shutil
 import sys
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from relion_dispatch.errors import SchedulerError
+from relion_dispatch.frozen import dataclass
 from relion_dispatch.reports import State
 
 if TYPE_CHECKING:

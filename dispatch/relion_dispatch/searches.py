@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 
 from relion_dispatch.command import Command
+from relion_dispatch.frozen import dataclass
 
 #: Defaults of ``relion_refine`` (src/ml_optimiser.cpp): shifts in pixels, angles in degrees.
 OFFSET_RANGE, OFFSET_STEP, OVERSAMPLING, PSI_STEP_2D = 6.0, 2.0, 1, 10.0

@@ -19,12 +19,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from relion_dispatch import advice, partition_choice
 from relion_dispatch.cluster import Cluster, Partition
 from relion_dispatch.cpu_layouts import cpu_layout
 from relion_dispatch.errors import DoesNotFitError
+from relion_dispatch.frozen import dataclass
 from relion_dispatch.gpu_layouts import gpu_layout
 from relion_dispatch.image_copies import preread, scratch, without_preread
 from relion_dispatch.memory import gpu_mem_mb

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
 from relion_dispatch.data import DataFacts
 from relion_dispatch.datafiles import DataFiles
+from relion_dispatch.frozen import dataclass
 from relion_dispatch.imageheader import ImageHeader
 from relion_dispatch.starscan import Block
 

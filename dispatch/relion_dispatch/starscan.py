@@ -11,8 +11,9 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import BinaryIO
+
+from relion_dispatch.frozen import dataclass
 
 KEPT_ROWS = 1000
 """How many rows of each table are kept."""

@@ -10,7 +10,7 @@ import os
 import shlex
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,6 +21,7 @@ from relion_dispatch.calls import folder_of
 from relion_dispatch.engine import Plan, Request, plan
 from relion_dispatch.environment import outer_environment
 from relion_dispatch.errors import DispatchError, SchedulerError
+from relion_dispatch.frozen import dataclass
 from relion_dispatch.healing.directory import HEAL_FILE
 
 if TYPE_CHECKING:

@@ -10,11 +10,11 @@ import contextlib
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
 
 from relion_dispatch.client import BusyError, Client
 from relion_dispatch.errors import DispatchError, SchedulerError
+from relion_dispatch.frozen import dataclass
 from relion_dispatch.ledger import Entry, Ledger, Phase
 from relion_dispatch.reports import Report
 from relion_dispatch.throttle import Gate, Room

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 from relion_dispatch.cluster import Cluster, Partition
 from relion_dispatch.duration import SAFETY, minutes
+from relion_dispatch.frozen import dataclass
 from relion_dispatch.needs import Need, Size, Unfit
 
 

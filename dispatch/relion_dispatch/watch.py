@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
 from relion_dispatch.errors import SchedulerError
+from relion_dispatch.frozen import dataclass
 from relion_dispatch.reports import Report, State
 
 

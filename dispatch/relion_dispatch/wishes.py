@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from relion_dispatch.command import Command
 from relion_dispatch.errors import InputError
+from relion_dispatch.frozen import dataclass
 from relion_dispatch.jobtypes import Gpu, Ranks, Resolved
 from relion_dispatch.memory import MIB, Problem
 from relion_dispatch.needs import Need

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from relion_dispatch.duration import SAFETY, minutes
+from relion_dispatch.frozen import dataclass
 from relion_dispatch.memory import Problem
 from relion_dispatch.needs import Need, Size, memory_model, node_mem_mb
 

@@ -6,7 +6,7 @@ import re
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from pathlib import Path
 
 from relion_dispatch import __version__, processes
@@ -14,6 +14,7 @@ from relion_dispatch.calibration import basis, usage
 from relion_dispatch.calibration.finished import DONE, Finished, measured
 from relion_dispatch.calibration.usage import Usage
 from relion_dispatch.errors import DispatchError, InputError, SchedulerError
+from relion_dispatch.frozen import dataclass
 from relion_dispatch.healing import attempts
 from relion_dispatch.meter import counted
 from relion_dispatch.sharding.places import FOLDER

@@ -6,11 +6,12 @@ import json
 import math
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from typing import Any
 
 from relion_dispatch import __version__
+from relion_dispatch.frozen import dataclass
 
 #: The file's name in a profile's folder.
 FILE_NAME = "calibration.json"

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from typing import Any
 
 from relion_dispatch.calibration.basis import Basis
 from relion_dispatch.calibration.factors import FLAT
 from relion_dispatch.calibration.usage import Usage
+from relion_dispatch.frozen import dataclass
 
 #: Slurm's words for jobs that took at least what they were given.
 OUT_OF_MEMORY, OUT_OF_TIME, DONE = "OUT_OF_MEMORY", "TIMEOUT", "COMPLETED"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from relion_dispatch.calibration.factors import Factors
 from relion_dispatch.calibration.finished import Finished, memory_ratios, time_ratios
 from relion_dispatch.duration import SAFETY
 from relion_dispatch.errors import InputError
+from relion_dispatch.frozen import dataclass
 
 #: Jobs that are kept of each type in each partition, the newest.
 KEPT = 200
