@@ -336,12 +336,18 @@ def main() -> int:
         ended(slices, "Refine3D/job002")
         rows = [
             row("a limit of a third of the time needed", history(slices, "Refine3D/job002")),
-            *(row(each.rule, history(faults, each.folder)) for each in JOBS),
+            *(row(_NAMES[each.rule], history(faults, each.folder)) for each in JOBS),
         ]
         sys.stdout.write("\n".join([*TITLE, *rows, ""]))
     return 0
 
 
+_NAMES = {
+    "gpu": "GPU memory full, whatever the size",
+    "memory": "memory limit exceeded",
+    "wrong": "a missing input file",
+    "node": "the node killed behind iteration 3",
+}
 TITLE = ("| fault | attempts | end | work lost (s) | decisions |", "|---|---|---|---|---|")
 
 if __name__ == "__main__":

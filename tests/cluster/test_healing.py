@@ -53,9 +53,11 @@ def test_memory_that_did_not_suffice_grows(healed: tuple[Project, str]) -> None:
     tried = faults.history(healed[0], "Class3D/job002")
     memories = [each.asked["mem_mb"] for each in tried]
     assert memories[0] == 30
-    assert memories == sorted(set(memories))
-    assert {each.failure for each in tried[:-1]} == {"host_memory"}
-    assert "memory limit" in " ".join(tried[0].evidence)
+    assert memories == sorted(memories)
+    assert memories[-1] > memories[0]
+    killed = [each for each in tried if each.failure == "host_memory"]
+    assert killed
+    assert all("memory limit" in " ".join(each.evidence) for each in killed)
     assert tried[-1].state == "succeeded"
 
 

@@ -83,6 +83,16 @@ def test_what_an_earlier_attempt_wrote_is_no_evidence(case: care.Case) -> None:
     assert attempts.read(FOLDER)[-1].failure == "host_memory"
 
 
+def test_a_reason_that_comes_late_is_heard(
+    case: care.Case, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    submitted(case)
+    message = "slurmstepd: error: Exceeded job memory limit\n"
+    monkeypatch.setattr(care.time, "sleep", lambda _: Path(ERR).write_text(message))
+    died(case, State.FAILED, "FAILED", code=None)
+    assert attempts.read(FOLDER)[-1].failure == "host_memory"
+
+
 def test_the_next_attempt_gets_what_was_decided(case: care.Case) -> None:
     submitted(case)
     died(case, State.OUT_OF_MEMORY, "OUT_OF_MEMORY")

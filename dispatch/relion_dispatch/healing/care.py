@@ -25,12 +25,14 @@ from relion_dispatch.healing.case import (
     submitting,
     taken,
 )
-from relion_dispatch.healing.classes import Finding, Remains, classify
+from relion_dispatch.healing.classes import Failure, Finding, Remains, classify
 from relion_dispatch.healing.directory import SUCCEEDED
 from relion_dispatch.healing.policy import Decision
+from relion_dispatch.reports import State
 
 if TYPE_CHECKING:
     from relion_dispatch.watch import Verdict
+
 
 __all__ = [
     "Case",
@@ -50,6 +52,8 @@ __all__ = [
 _TAIL_BYTES = 1 << 16
 _TAIL_LINES = 600
 _ABORTED = "RELION_JOB_EXIT_ABORTED"
+#: Seconds after which a scheduler has written why it has killed a job.
+_SETTLE_S = 2.0
 
 
 def opening(case: Case) -> tuple[int, Mapping[str, object]]:
@@ -85,7 +89,7 @@ def after_failure(case: Case, verdict: Verdict | None) -> Decision:
     last = history[-1]
     if not last.asked:
         last = replace(last, asked=case.size({}))
-    finding = classify(_remains(case, last, verdict))
+    finding = _found(case, last, verdict)
     ended = _ended(case, last, finding, verdict)
     attempts.note(case.folder, last.number, attempts.ENDED, **_values(ended))
     profile = case.profile
@@ -100,6 +104,16 @@ def after_failure(case: Case, verdict: Verdict | None) -> Decision:
     )
     _tell(case, finding, decision, last.number)
     return replace(decision, attempt=last.number)
+
+
+def _found(case: Case, last: Attempt, verdict: Verdict | None) -> Finding:
+    """Classify a failure; of a job that was killed outright the reason may come a moment later."""
+    finding = classify(_remains(case, last, verdict))
+    silent = verdict is not None and verdict.state is State.FAILED and verdict.exit_code is None
+    if silent and finding.failure is Failure.NODE:
+        time.sleep(_SETTLE_S)
+        finding = classify(_remains(case, last, verdict))
+    return finding
 
 
 def given_up(case: Case) -> None:
