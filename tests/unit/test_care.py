@@ -88,7 +88,7 @@ def test_a_reason_that_comes_late_is_heard(
 ) -> None:
     submitted(case)
     message = "slurmstepd: error: Exceeded job memory limit\n"
-    monkeypatch.setattr(care.time, "sleep", lambda _: Path(ERR).write_text(message))
+    monkeypatch.setattr("time.sleep", lambda _: Path(ERR).write_text(message))
     died(case, State.FAILED, "FAILED", code=None)
     assert attempts.read(FOLDER)[-1].failure == "host_memory"
 
