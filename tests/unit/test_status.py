@@ -6,6 +6,7 @@ import io
 import json
 import os
 import re
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -393,6 +394,17 @@ def test_the_end_is_estimated_from_the_latest_iterations() -> None:
     every_tenth = [(10, 100.0), (20, 200.0)]
     later = progress.Progress(iteration=25, iterations=40)
     assert progress.left_s(later, every_tenth, now=250.0) == pytest.approx(150.0)
+
+
+def test_a_job_says_itself_when_it_began(project: Path) -> None:
+    path = job(project, "Class2D/job006", job_id=11)
+    first = "relion-dispatch: class2d on m3h000, 2026-11-22 13:51:19, 5 ranks\n"
+    (path / "run.out").write_text(first + CLASS2D + "\n" * 300_000)
+    began = look(project)["Class2D/job006"].started
+    assert began is not None
+    assert time.strftime("%H:%M:%S", time.localtime(began)) == "13:51:19"
+    (path / "run.out").write_text(first.replace("13:51", "99:51"))
+    assert look(project)["Class2D/job006"].started is None
 
 
 def test_the_newest_model_has_the_resolution(tmp_path: Path) -> None:

@@ -85,6 +85,11 @@ def _clean(project: Path, args: argparse.Namespace, only: Sequence[str]) -> int:
     paths = [f"{job.folder}/{name}" for job in jobs for name in job.files]
     trash.take(project, counted(paths, "taking files away"), delete=args.delete)
     _write(f"{count} files, {size_text(size)} {_where(delete=args.delete, count=count)}")
+    if args.harsh and count:
+        back = "--forcerun of what made it" if args.delete else "clean --restore"
+        _write(
+            f"Before a step that reads such data runs again, bring what it needs back: {back}.\n"
+        )
     return 0
 
 

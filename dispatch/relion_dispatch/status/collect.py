@@ -224,7 +224,8 @@ def _with_attempts(job: Job, folder: Path, evidence: Evidence) -> Job:
     last = made[-1] if made else None
     started = last.started if last else None
     if started is None:
-        started = evidence.here.get(job.folder) or traces.began(folder, KEPT)
+        said = progress.began(folder / "run.out")
+        started = evidence.here.get(job.folder) or said or traces.began(folder, KEPT)
     return replace(
         job,
         started=started,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +26,8 @@ _BAR = re.compile(r"\r *(\d+(?:\.\d+)?)/ *(\d+(?:\.\d+)?) (sec|min|hrs) (\.*)")
 _UNITS_S = {"sec": 1.0, "min": 60.0, "hrs": 3600.0}
 _FULL_BAR = 60
 _ENDED = re.compile(r"^relion-dispatch: exit code (\d+) after (\d+) s$", re.MULTILINE)
+# The first line of a job's script, see `body`: the node's own time.
+_BEGAN = re.compile(r"^relion-dispatch: \S+ on \S+, (\d{4}-\d\d-\d\d \d\d:\d\d:\d\d)", re.MULTILINE)
 _LAST_ITERATION = "has converged, entering last iteration"
 _GAIN = re.compile(r"Auto-refine: Resolution= \S+ \(no gain for (\d+) iter\)")
 _RESOLUTION = re.compile(rb"^_rlnCurrentResolution\s+(\S+)", re.MULTILINE)
@@ -74,6 +77,23 @@ def parse(text: str) -> Progress:
         before = text[: ends[-1].start()]
         return _parse(_latest(before), took_s=float(ends[-1][2]))
     return _parse(text[ends[-1].end() :] if ends else text)
+
+
+def began(path: Path) -> float | None:
+    """Return when the latest run says that it began, in seconds; None when it does not."""
+    found = _BEGAN.findall(read_tail(path)) or _BEGAN.findall(_read_head(path))
+    try:
+        return time.mktime(time.strptime(found[-1], "%Y-%m-%d %H:%M:%S")) if found else None
+    except ValueError:
+        return None
+
+
+def _read_head(path: Path) -> str:
+    try:
+        with path.open("rb") as handle:
+            return handle.read(HEAD).decode("utf-8", errors="replace")
+    except OSError:
+        return ""
 
 
 def _latest(text: str) -> str:
