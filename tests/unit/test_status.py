@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import io
 import json
 import os
@@ -448,6 +449,25 @@ def test_what_a_job_asked_for_and_used(project: Path) -> None:
     assert found.used == {"elapsed_s": 3600, "cpu_s": 7200, "mem_mb": 2048}
     shown = table.size(found.asked, found.used)
     assert shown == "9 x 2 cores, 2 GPUs, 2/64 GB, 1:30 h limit"
+
+
+def test_sizes_that_nobody_noted_are_read_off_snakemake_s_records(project: Path) -> None:
+    job(project, "Class3D/job007", marker="SUCCESS")
+    job(project, "Select/job008", marker="SUCCESS")
+    scripts = {
+        "Class3D/job007/run_it025_model.star": "rm x\nmpirun --oversubscribe -n 5 `which"
+        " relion_refine_mpi` --o Class3D/job007/run --j 3\n",
+        "Select/job008/particles.star": "python -m x\n",
+    }
+    for name, script in scripts.items():
+        coded = base64.urlsafe_b64encode(name.encode()).decode()
+        path = project / ".snakemake/metadata" / f"@{coded[:9]}" / coded[9:]
+        path.parent.mkdir(parents=True)
+        path.write_text(json.dumps({"shellcmd": script}))
+    (project / ".snakemake/metadata/no base64!").touch()
+    found = look(project, "local")
+    assert found["Class3D/job007"].asked == {"ntasks": 5, "cpus_per_task": 3}
+    assert found["Select/job008"].asked == {}
 
 
 def test_retries_are_told_with_their_reason(project: Path) -> None:

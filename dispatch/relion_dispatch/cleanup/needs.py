@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -14,6 +12,7 @@ from relion_dispatch.errors import DispatchError
 from relion_dispatch.pipeline.expected import Expected, expected
 from relion_dispatch.project import star
 from relion_dispatch.sharding import register
+from relion_dispatch.status import recorded
 
 #: A file in a job's directory that keeps it from harsh cleans, as for RELION's window.
 NO_HARSH_CLEAN = "NO_HARSH_CLEAN"
@@ -64,7 +63,7 @@ def needs(project: Path) -> Needs:
     """
     steps, named = _configured(project)
     window = _window(project)
-    files = {*_tracked(project), *named, *window.files}
+    files = {*(made for made, _ in recorded.files(project)), *named, *window.files}
     users: dict[str, set[str]] = {each.folder: set(_users(each, steps)) for each in steps}
     for folder, others in window.users.items():
         users.setdefault(folder, set()).update(others)
@@ -116,22 +115,6 @@ def _users(job: Expected, steps: Sequence[Expected]) -> Iterator[str]:
 def _growing(project: Path, steps: Sequence[Expected]) -> Iterator[str]:
     if (project / register.FILE).exists():
         yield from (each.folder for each in steps if each.step in _JOINED)
-
-
-def _tracked(project: Path) -> Iterator[str]:
-    """Yield the files that Snakemake has made: each has a record named by its path in base 64.
-
-    A long name goes on in folders whose names begin with ``@`` (Snakemake's ``persistence.py``).
-    """
-    records = project / ".snakemake" / "metadata"
-    for folder, _, names in os.walk(records):
-        above = Path(folder).relative_to(records).parts
-        for name in names:
-            coded = "".join(part.removeprefix("@") for part in (*above, name))
-            try:
-                yield os.path.normpath(base64.b64decode(coded, altchars=b"-_").decode())
-            except (binascii.Error, UnicodeDecodeError):
-                continue
 
 
 def _window(project: Path) -> Needs:

@@ -17,7 +17,7 @@ from relion_dispatch.reports import Report
 from relion_dispatch.reports import State as Reported
 from relion_dispatch.scheduler_calls import parse_job_id
 from relion_dispatch.sharding.state import of_job
-from relion_dispatch.status import processes_here, progress, traces
+from relion_dispatch.status import processes_here, progress, recorded, traces
 from relion_dispatch.status.model import ALIVE, Job, Overview, State
 from relion_dispatch.status.scheduler import Desk
 from relion_dispatch.submit import MARKERS, call_gui
@@ -66,7 +66,8 @@ def overview(project: Path, desk: Desk, *, now: float | None = None) -> Overview
     evidence, trouble = _evidence(project, known, ids, desk)
     jobs = [_judged(project, job, ids.get(job.folder, ""), evidence, now) for job in known]
     used = desk.used([job.job_id for job in jobs if job.job_id and job.state not in ALIVE])
-    jobs = [_with_use(job, used.get(job.job_id, {})) for job in jobs]
+    records = recorded.records(project)
+    jobs = [_with_size(_with_use(job, used.get(job.job_id, {})), records) for job in jobs]
     where = os.path.abspath(project)
     return Overview(project=where, time=now, jobs=tuple(jobs), notes=(*notes, *trouble))
 
@@ -279,3 +280,11 @@ def _end_time(folder: Path) -> float | None:
 
 def _with_use(job: Job, used: Mapping[str, Any]) -> Job:
     return replace(job, used={**used, **job.used}) if used else job
+
+
+def _with_size(job: Job, records: Mapping[str, Path]) -> Job:
+    """Fill in the size of a finished job that nobody has noted."""
+    path = records.get(job.folder)
+    if job.asked or path is None or job.state is not State.FINISHED:
+        return job
+    return replace(job, asked=recorded.size(path))

@@ -152,7 +152,8 @@ def size(asked: Mapping[str, Any], used: Mapping[str, Any]) -> str:
     parts = []
     if ntasks := asked.get("ntasks"):
         threads = asked.get("cpus_per_task") or 1
-        parts.append(f"{ntasks} x {threads} cores" if threads != 1 else f"{ntasks} cores")
+        cores = f"{ntasks} x {threads}" if min(ntasks, threads) > 1 else str(ntasks * threads)
+        parts.append(f"{cores} core{'s' if cores != '1' else ''}")
     if gpus := asked.get("gpus"):
         parts.append(f"{gpus} GPU{'s' if gpus != 1 else ''}")
     wanted, taken = asked.get("mem_mb"), used.get("mem_mb")
