@@ -21,14 +21,12 @@ rule all:
 
 
 onstart:
-    check_first(config)
-    show_in_window()
+    hooks.started(config)
 
 
 onsuccess:
-    show_in_window()
+    hooks.succeeded()
 
 
 onerror:
-    show_in_window()
-    reporting.report_failure()
+    hooks.failed()

@@ -4,11 +4,10 @@ import sys
 from snakemake.exceptions import WorkflowError
 
 from relion_dispatch.errors import DispatchError
-from relion_dispatch.pipeline import commands
-from relion_dispatch.pipeline.check import check_first
+from relion_dispatch.pipeline import commands, hooks
 from relion_dispatch.pipeline.in_use import profile_in_use
 from relion_dispatch.pipeline.steps import Project
-from relion_dispatch.project.planned import remember, show_in_window
+from relion_dispatch.project.planned import remember
 from relion_dispatch.report import stages as reporting
 from relion_dispatch.sharding.jobs import Step, import_lines
 

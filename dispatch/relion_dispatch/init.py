@@ -19,12 +19,8 @@ if TYPE_CHECKING:
     from relion_dispatch.pipeline.check.findings import Report
     from relion_dispatch.pipeline.proposal import Draft, Wishes
 
-SNAKEFILE = """\
-# The pipeline of this RELION project: `snakemake --profile NAME` runs it.
-# What it does is in config.yaml; the rules are those of the installed relion-dispatch.
-from relion_dispatch.pipeline.check import check_first
-from relion_dispatch.project.planned import show_in_window
-from relion_dispatch.report.stages import report_failure
+#: What makes the installed pipeline that of a folder's Snakefile.
+MODULE = """\
 from relion_dispatch.resources import workflow_dir
 
 
@@ -39,20 +35,23 @@ module relion:
 
 
 use rule * from relion
-
+"""
+SNAKEFILE = f"""\
+# The pipeline of this RELION project: `snakemake --profile NAME` runs it.
+# What it does is in config.yaml; the rules are those of the installed relion-dispatch.
+from relion_dispatch.pipeline import hooks
+{MODULE}
 
 onstart:
-    check_first(config)
-    show_in_window()
+    hooks.started(config)
 
 
 onsuccess:
-    show_in_window()
+    hooks.succeeded()
 
 
 onerror:
-    show_in_window()
-    report_failure()
+    hooks.failed()
 """
 FILES = ("Snakefile", "config.yaml")
 GUI_MARK = ".gui_projectdir"  # without it RELION's window asks whether to start a new project

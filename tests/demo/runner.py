@@ -19,9 +19,7 @@ CONFIG = Path(__file__).with_name("config.yaml")
 FINISHED = re.compile(r"Finished jobid: \d+ \(Rule: (\w+)\)")
 STARTED = re.compile(r"^(?:local)?(?:rule|checkpoint) (\w+):")
 SNAKEFILE = """\
-from relion_dispatch.pipeline.check import check_first
-from relion_dispatch.project.planned import show_in_window
-from relion_dispatch.report.stages import report_failure
+from relion_dispatch.pipeline import hooks
 from relion_dispatch.resources import workflow_dir
 
 configfile: "config.yaml"
@@ -34,17 +32,15 @@ use rule * from relion
 
 
 onstart:
-    check_first(config)
-    show_in_window()
+    hooks.started(config)
 
 
 onsuccess:
-    show_in_window()
+    hooks.succeeded()
 
 
 onerror:
-    show_in_window()
-    report_failure()
+    hooks.failed()
 """
 
 

@@ -11,6 +11,7 @@ from typing import Any
 
 from relion_dispatch import atomic
 from relion_dispatch.errors import InputError
+from relion_dispatch.init import MODULE
 from relion_dispatch.pipeline.check.names import bad_characters
 from relion_dispatch.trial.variants import changed, spread
 
@@ -19,24 +20,10 @@ FOLDER = "Try"
 #: Files of at least so many bytes are linked into a variant's copy: no later step writes to them.
 _LARGE = 1 << 20
 
-SNAKEFILE = """\
+SNAKEFILE = f"""\
 # Part of a trial, which relion-dispatch makes and runs.
 from relion_dispatch.pipeline.check import check_first
-from relion_dispatch.resources import workflow_dir
-
-
-configfile: "config.yaml"
-
-
-module relion:
-    snakefile:
-        str(workflow_dir() / "Snakefile")
-    config:
-        config
-
-
-use rule * from relion
-
+{MODULE}
 
 onstart:
     check_first(config)
