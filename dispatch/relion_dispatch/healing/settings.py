@@ -55,7 +55,7 @@ class Healing:
     """
 
     enabled: bool = False
-    attempts: int = 5
+    attempts: int = 8
     gpu_memory: tuple[Step, ...] = ("fewer_workers", "bigger_gpu", "cpu")
     host_memory: tuple[Step, ...] = ("more_memory", "fewer_ranks")
     time: tuple[Step, ...] = ("continue", "longer")
