@@ -27,7 +27,7 @@ SLURM_PROGRAMS=(
     slurmdbd:slurmdbd mariadbd:mariadb-server
     sge_qmaster:gridengine-master sge_execd:gridengine-exec qsub:gridengine-client
     relion:relion-gui Xvfb:xvfb xdotool:xdotool import:imagemagick chromium:chromium
-    mpi.h:libopenmpi-dev csh:tcsh
+    gcc:gcc mpi.h:libopenmpi-dev csh:tcsh
 )
 # What .venv is made from.
 STAMPED_FILES=(pyproject.toml tools/constraints.txt tools/setup.sh)

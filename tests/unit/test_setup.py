@@ -98,7 +98,7 @@ def test_the_tests_need_more_than_a_user(machine: Machine) -> None:
 
     user, tests = machine.set_up(), machine.set_up("slurm")
 
-    more = ("relion-gui", "xdotool", "imagemagick", "libopenmpi-dev", "tcsh", "chromium")
+    more = ("relion-gui", "xdotool", "imagemagick", "gcc", "libopenmpi-dev", "tcsh", "chromium")
     assert not any(package in user.stderr for package in more)
     assert all(f" {package}" in tests.stderr for package in more)
     assert "xvfb" not in tests.stderr
