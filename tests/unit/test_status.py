@@ -7,6 +7,8 @@ import io
 import json
 import os
 import re
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -521,6 +523,21 @@ def test_json_is_one_object(project: Path, capsys: pytest.CaptureFixture[str]) -
     assert found["jobs"][0]["folder"] == "Import/job001"
     assert cli.main(["status", "--json", "--watch", str(project)]) == 2
     assert cli.main(["status", str(project / "nowhere")]) == 2
+
+
+@pytest.mark.slow
+def test_status_starts_lightly(project: Path) -> None:
+    (project / "config.yaml").write_text(CONFIG)
+    job(project, "Import/job001", marker="SUCCESS")
+    code = (
+        "import sys; from relion_dispatch import cli; cli.main(['status', sys.argv[1]]);"
+        "print(*sys.modules)"
+    )
+    argv = [sys.executable, "-c", code, str(project)]
+    done = subprocess.run(argv, capture_output=True, text=True, check=True, timeout=60)
+    assert "1 of 24 finished" in done.stdout
+    heavy = {"jinja2", "jsonschema", "mrcfile", "numpy", "pandas", "snakemake", "starfile"}
+    assert not heavy & set(done.stdout.splitlines()[-1].split())
 
 
 def rows() -> Overview:

@@ -1,4 +1,4 @@
-"""What Snakemake keeps of finished jobs: which files it has made, and the scripts that made them."""
+"""What Snakemake keeps of finished jobs: files that it has made, and the scripts that made them."""
 
 from __future__ import annotations
 
