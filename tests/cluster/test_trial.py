@@ -1,0 +1,30 @@
+"""A trial whose jobs go through a real Slurm."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from relion_dispatch import cli
+from tests.cluster.project import lines
+from tests.cluster.slurm_cluster import Cluster
+from tests.demo import runner
+
+pytestmark = [pytest.mark.slurm, pytest.mark.relion]
+
+PROFILE = Path(__file__).with_name("profile")
+
+
+def test_variants_are_jobs_of_the_cluster(slurm: Cluster, tmp_path: Path) -> None:
+    data = runner.simulate(tmp_path / "data", "--seed", "3", "--movies", "1")
+    project = runner.make_project(tmp_path / "project", data / "Movies")
+    words = ["--step=ctf", "--set", "max_resolution=8,10", "--micrographs=1", "--quiet"]
+    assert cli.main(["try", str(project), *words, "--profile", str(PROFILE)]) == 0
+    assert (project / "Try/001/index.html").read_text().count("<figure>") == 2
+    names = lines(
+        ["sacct", "--noheader", "--allocations", "--parsable2", "--format=JobName,WorkDir"]
+    )
+    own = [name for name in names if str(project) in name]
+    assert sum("CtfFind" in name for name in own) == 2
+    assert sum("MotionCorr" in name for name in own) == 1, "what comes before is done once"
