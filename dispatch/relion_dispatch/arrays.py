@@ -18,6 +18,7 @@ from typing import TypeVar
 #: Options that belong to one job alone, and change nothing about what it is given.
 _OWN = re.compile(r"#SBATCH\s+(--(job-name|output|error|open-mode|comment)\b|-[Joe]\b)")
 _TASK = re.compile(r"\d+_(\d+)")
+_TASKS = re.compile(r"(\d+)_\[(\d+(?:-\d+)?(?:,\d+(?:-\d+)?)*)(?:%\d+)?\]")
 
 Item = TypeVar("Item")
 
@@ -47,6 +48,18 @@ def reported_name(job_id: str, name: str) -> str:
     """Return the name of a reported job: for a task of an array with its number."""
     found = _TASK.fullmatch(job_id)
     return member_name(name, int(found[1])) if found else name
+
+
+def expanded(job_id: str) -> list[str]:
+    """Return the ids of all tasks where Slurm's records put some together: ``7_[2-4,9%5]``."""
+    found = _TASKS.fullmatch(job_id)
+    if not found:
+        return [job_id]
+    numbers: list[int] = []
+    for part in found[2].split(","):
+        first, _, last = part.partition("-")
+        numbers += range(int(first), int(last or first) + 1)
+    return [f"{found[1]}_{number}" for number in numbers]
 
 
 def header(script: str) -> tuple[str, ...]:

@@ -38,13 +38,15 @@ def recover(ledger: Ledger, client: Client, watch: Watch, say: Say) -> frozenset
     verdicts = _verdicts(entries, watch, say)
     alive = set()
     for entry in entries:
-        state = verdicts[entry.job_id].state
-        if state.alive:
+        verdict = verdicts[entry.job_id]
+        state = verdict.state
+        if _still_there(entry, verdict):
             alive.add(entry.token)
         elif state is State.SUCCEEDED:
             ledger.note(entry, Phase.SUCCEEDED)
         else:
-            say(f"{entry.name} of an earlier run has ended as {state.value}")
+            if entry.phase is not Phase.CANCELLED:
+                say(f"{entry.name} of an earlier run has ended as {state.value}")
             ledger.note(entry, Phase.FAILED)
     if alive:
         say(f"{len(alive)} jobs of an earlier run are still with the scheduler")
@@ -85,13 +87,22 @@ def end(entry: Entry, ledger: Ledger, client: Client, watch: Watch, say: Say) ->
     """
     say(f"ending {entry.name} (job {entry.job_id}) of an earlier run: it is out of date")
     client.cancel([entry.job_id])
-    ledger.note(entry, Phase.CANCELLED)
+    entry = ledger.note(entry, Phase.CANCELLED)
     deadline = time.monotonic() + GONE_S
-    while _verdicts([entry], watch, say)[entry.job_id].state.alive:
+    while _still_there(entry, _verdicts([entry], watch, say)[entry.job_id]):
         if time.monotonic() > deadline:
             raise SchedulerError(f"job {entry.job_id} ({entry.name}) does not end: end it by hand")
         time.sleep(0.5)
     ledger.note(entry, Phase.FAILED)
+
+
+def _still_there(entry: Entry, verdict: Verdict) -> bool:
+    return verdict.state.alive and not _gone(entry, verdict)
+
+
+def _gone(entry: Entry, verdict: Verdict) -> bool:
+    """Whether a job that we have cancelled has vanished, as tasks do that had not begun."""
+    return entry.phase is Phase.CANCELLED and verdict.report is None
 
 
 def find_until_answered(names: Iterable[str], client: Client, say: Say) -> dict[str, Report]:

@@ -67,5 +67,9 @@ def read(definition: Definition, text: str) -> dict[str, Report]:
     """Read a reply to any of the definition's queries, by job id."""
     reports = READERS[definition.reply](text, definition.states)
     if definition.arrays:
-        reports = (replace(e, name=arrays.reported_name(e.job_id, e.name)) for e in reports)
+        reports = (
+            replace(each, job_id=job_id, name=arrays.reported_name(job_id, each.name))
+            for each in reports
+            for job_id in arrays.expanded(each.job_id)
+        )
     return {each.job_id: each for each in reports}

@@ -94,6 +94,14 @@ def test_tasks_are_known_by_their_arrays_name_and_their_number() -> None:
     assert arrays.task_of(names["8"]) == ("", "")
 
 
+def test_tasks_that_are_put_together_in_the_records_are_each_found() -> None:
+    text = "7_[2-4,9%5]|CANCELLED by 0||||one.jabc\n8_[1]|PENDING||||two.jdef\n9|RUNNING\n"
+    found = scheduler_calls.read(SLURM, text)
+    assert list(found) == ["7_2", "7_3", "7_4", "7_9", "8_1", "9"]
+    assert found["7_3"].name == arrays.member_name("one.jabc", 3)
+    assert arrays.expanded("7_[1-3,5...]") == ["7_[1-3,5...]"]  # cut short: nobody knows which
+
+
 @pytest.mark.parametrize("printed, job_id", [("Submitted batch job 7\n", "7"), ("7_12\n", "7_12")])
 def test_ids_of_tasks_are_ids(printed: str, job_id: str) -> None:
     assert scheduler_calls.parse_job_id(SLURM, printed) == job_id
