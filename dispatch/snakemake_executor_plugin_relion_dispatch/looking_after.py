@@ -55,6 +55,10 @@ class Nurse:
         """Note that the scheduler has taken an attempt."""
         self._guarded(work, lambda: care.taken(self._case(work), work.attempt, job_id))
 
+    def refused(self, work: Work, reason: str) -> None:
+        """Note that the scheduler will not have an attempt."""
+        self._guarded(work, lambda: care.refused(self._case(work), work.attempt, reason))
+
     def succeeded(self, work: Work) -> None:
         """Note a good end."""
         self._guarded(work, lambda: care.succeeded(self._case(work)))

@@ -151,6 +151,7 @@ class Sender:
             self.taken(information)
 
         def refused(reason: str) -> None:
+            self.nurse.refused(work, reason)
             self.refused(work, reason)
 
         return Submission(

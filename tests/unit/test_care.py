@@ -128,6 +128,15 @@ def test_a_new_run_begins_at_one(case: care.Case, why: str) -> None:
     assert care.opening(case) == (1, {})
 
 
+def test_what_never_reached_the_scheduler_is_no_failure(case: care.Case) -> None:
+    made = plan(case.request, case.profile)
+    care.submitting(case, made, 2, {"mem": "9G"})
+    assert care.opening(case) == (2, {"mem": "9G"})
+    care.refused(case, 2, "no such partition")
+    assert attempts.read(FOLDER)[-1].state == "refused"
+    assert care.opening(case) == (1, {})
+
+
 def test_a_job_that_is_looked_after_leaves_its_failure_to_others(case: care.Case) -> None:
     submitted(case)
     assert Path(FOLDER, "run.heal").exists()

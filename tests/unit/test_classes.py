@@ -113,6 +113,11 @@ def test_a_job_that_slurm_cancelled_for_its_memory_was_not_cancelled_by_a_person
     assert told is Failure.HOST_MEMORY
 
 
+def test_a_daemon_that_was_killed_for_memory_is_no_failed_node() -> None:
+    err = "ORTE has lost communication with a remote daemon.\nslurmstepd: Exceeded memory limit"
+    assert found(err, state=State.FAILED, exit_code=205)[0] is Failure.HOST_MEMORY
+
+
 @pytest.mark.parametrize(
     "reason, failure",
     [

@@ -118,13 +118,14 @@ def test_time_without_progress_gets_longer_and_then_ends(iteration: int | None) 
     assert "not one iteration fits" in found[-1][0].reason
 
 
-def test_a_failed_node_is_excluded_with_those_before() -> None:
-    profile = profile_with()
+@pytest.mark.parametrize("nodes, excluded", [(3, "m3h000,m3h001"), (2, "m3h001"), (1, "m3h001")])
+def test_failed_nodes_are_excluded_but_never_all(nodes: int, excluded: str) -> None:
+    profile = profile_with(small=replace(GPUS["small"], nodes=nodes))
     attempt, replan = attempted(profile, "node", {}, node="m3h000")
     first = replace(attempt, changes={"exclude": "m3h000"})
     second = replace(attempt, number=2, node="m3h001")
     decision = next_step([first, second], profile.cluster, ON, replan)
-    assert decision.changes == {"exclude": "m3h000,m3h001"}
+    assert decision.changes == {"exclude": excluded}
 
 
 @pytest.mark.parametrize("failure", ["cancelled", "bad_input", "relion_error"])

@@ -43,6 +43,7 @@ __all__ = [
     "looked_after",
     "opening",
     "reached",
+    "refused",
     "submitting",
     "succeeded",
     "taken",
@@ -69,6 +70,8 @@ def opening(case: Case) -> tuple[int, Mapping[str, object]]:
     last = history[-1]
     if last.state == SUCCEEDED or _exit_code(case, None) == 0:
         return 1, {}
+    if not last.job_id and last.started is None and last.again is None:
+        return last.number, last.changes  # it has never reached the scheduler
     if last.again is None:
         decision = after_failure(case, None)
         return (last.number + 1, decision.changes) if decision.go_on else (1, {})
@@ -106,11 +109,17 @@ def after_failure(case: Case, verdict: Verdict | None) -> Decision:
     return replace(decision, attempt=last.number)
 
 
+def refused(case: Case, number: int, reason: str) -> None:
+    """Note that the scheduler has refused an attempt: that is for a person to look at."""
+    attempts.note(case.folder, number, attempts.ENDED, state="refused")
+    attempts.note(case.folder, number, attempts.DECIDED, decision=reason, again=False)
+
+
 def _found(case: Case, last: Attempt, verdict: Verdict | None) -> Finding:
     """Classify a failure; of a job that was killed outright the reason may come a moment later."""
     finding = classify(_remains(case, last, verdict))
-    silent = verdict is not None and verdict.state is State.FAILED and verdict.exit_code is None
-    if silent and finding.failure is Failure.NODE:
+    vague = verdict is not None and verdict.state is State.FAILED
+    if vague and finding.failure is Failure.NODE:
         time.sleep(_SETTLE_S)
         finding = classify(_remains(case, last, verdict))
     return finding

@@ -109,8 +109,8 @@ _RELION_ERROR = (r"^ *ERROR:? *\S", r"^in: .*, line \d+")
 _MESSAGES: tuple[tuple[Failure, tuple[str, ...]], ...] = (
     (Failure.GPU_MEMORY, _GPU_MEMORY),
     (Failure.TIME, _TIME),
-    (Failure.NODE, _NODE),
     (Failure.HOST_MEMORY, _HOST_MEMORY),
+    (Failure.NODE, _NODE),
     (Failure.CANCELLED, _CANCELLED),
     (Failure.BAD_INPUT, _BAD_INPUT),
     (Failure.RELION_ERROR, _RELION_ERROR),

@@ -128,7 +128,7 @@ def _proposals(
         elif step == "longer":
             yield from _longer(size, cluster, healing)
         elif step == "elsewhere":
-            yield from _elsewhere(history)
+            yield from _elsewhere(history, cluster.partitions.get(size.get("partition", "")))
 
 
 def _fewer_workers(size: Asked) -> Iterator[_Proposal]:
@@ -227,11 +227,12 @@ def _longer(size: Asked, cluster: Cluster, healing: Healing) -> Iterator[_Propos
             )
 
 
-def _elsewhere(history: Sequence[Attempt]) -> Iterator[_Proposal]:
-    nodes = dict.fromkeys(
-        name for each in history if each.failure == Failure.NODE for name in each.node.split(",")
-    )
-    bad = [name for name in nodes if name]
+def _elsewhere(history: Sequence[Attempt], partition: Partition | None) -> Iterator[_Proposal]:
+    """Propose other nodes than those that failed last, but never none at all."""
+    failed = [each.node for each in reversed(history) if each.failure == Failure.NODE]
+    nodes = dict.fromkeys(name for names in failed for name in names.split(",") if name)
+    most = max((partition.nodes if partition else 1) - 1, 1)
+    bad = sorted(list(nodes)[:most])
     where = f"not on {', '.join(bad)}" if bad else "wherever there is room"
     yield _Proposal(
         reason=f"The node failed: next {where}.",
