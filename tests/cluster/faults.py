@@ -55,7 +55,8 @@ def refinement(folder: str) -> str:
     """Return the command of a refinement of two halves."""
     return (
         f"`which relion_refine_mpi` --o {folder}/run --auto_refine --split_random_halves {_START}"
-        f" --auto_local_healpix_order 3 --low_resol_join_halves 40 --pipeline_control {folder}/"
+        f" --auto_local_healpix_order 3 --low_resol_join_halves 40 --perturb 0"
+        f" --pipeline_control {folder}/"
     )
 
 

@@ -99,10 +99,10 @@ def iterations(log: Path) -> Counter[int]:
     return Counter(map(int, re.findall(r"Auto-refine: Iteration= (\d+)", log.read_text())))
 
 
-def resolution(project: Project, folder: str) -> str:
-    """Return a refinement's final resolution."""
+def shells(project: Project, folder: str) -> int:
+    """Return a refinement's final resolution, in Fourier shells."""
     general = scan(project.path / folder / "run_model.star")[0].pairs
-    return general["rlnCurrentResolution"]
+    return round(faults.BOX * faults.ANGPIX / float(general["rlnCurrentResolution"]))
 
 
 def test_a_refinement_that_needs_three_times_its_limit_finishes_by_itself(
@@ -130,7 +130,8 @@ def test_a_refinement_that_needs_three_times_its_limit_finishes_by_itself(
     cut_off = {(each.iteration or 0) + 1 for each in tried[:-1]}
     assert again <= cut_off
     assert all(each.continued == before.iteration for before, each in pairwise(tried))
-    assert resolution(project, LONG) == resolution(project, "Refine3D/job001")
+    # RELION draws other random numbers behind a stop: so few particles may end a shell apart.
+    assert abs(shells(project, LONG) - shells(project, "Refine3D/job001")) <= 1
     names = {path.name for path in folder.iterdir()}
     assert {"run_class001.mrc", "run_data.star", "run_half1_class001_unfil.mrc"} <= names
     assert not any("_ct" in name for name in names)
