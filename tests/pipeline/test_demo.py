@@ -102,7 +102,7 @@ def test_versions_and_configuration_are_kept(finished: Finished) -> None:
 
 
 def test_every_job_leaves_what_relion_expects(finished: Finished) -> None:
-    jobs = sorted(finished.project.glob("*/job*"))
+    jobs = sorted(finished.project.glob("[!.]*/job[0-9]*"))
     assert len(jobs) == 26
     for job in jobs:
         assert (job / "RELION_JOB_EXIT_SUCCESS").is_file(), job
@@ -159,7 +159,7 @@ def test_a_forced_step_starts_clean(finished: Finished, tmp_path: Path) -> None:
     arguments = ("--profile", LOCAL, "--forcerun", "local_resolution")
     run = runner.snakemake(project, *arguments)
     assert run.returncode == 0, run.output
-    assert set(run.steps) == {"local_resolution", "all"}
+    assert set(run.steps) == {"local_resolution", "report_end", "all"}
     assert not (job / "stale.mrc").exists()
     assert (job / "relion_locres.mrc").is_file()
     assert "exit code 0" in (job / "run.out").read_text()
