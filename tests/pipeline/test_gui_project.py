@@ -75,11 +75,12 @@ def test_the_window_and_a_run_share_the_job_list(project: Path, tmp_path: Path) 
     """The window is open all the time, while jobs run from both sides."""
     before = listed(project)
     arguments = ["--profile", LOCAL, "--forcerun", "class2d", "--until", "select2d"]
-    with opened(project, Path(LOCAL)) as window:
+    said = tmp_path / "snakemake.log"
+    with opened(project, Path(LOCAL)) as window, said.open("w") as log:
         run = subprocess.Popen(
             [sys.executable, "-m", "snakemake", *arguments],
             cwd=project,
-            stdout=(tmp_path / "snakemake.log").open("w"),
+            stdout=log,
             stderr=subprocess.STDOUT,
         )
         window.wait_for(CLASSES, RUNNING)
@@ -89,7 +90,7 @@ def test_the_window_and_a_run_share_the_job_list(project: Path, tmp_path: Path) 
         window.screenshot(tmp_path / "running.png")
         copy = run_again(window, row=1)
         window.wait_for(copy, SUCCEEDED)
-        assert run.wait(timeout=120) == 0, (tmp_path / "snakemake.log").read_text()
+        assert run.wait(timeout=120) == 0, said.read_text()
         window.wait_for(CLASSES, SUCCEEDED)
         window.screenshot(tmp_path / "finished.png")
 
