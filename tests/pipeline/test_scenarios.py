@@ -86,7 +86,8 @@ def test_start_from_particles_with_an_own_model(finished: Finished, tmp_path: Pa
     (project / "Extract").symlink_to(finished.project / "Extract")
     run = runner.snakemake(project, "--profile", LOCAL)
     assert run.returncode == 0, run.output
-    assert set(run.steps) == {"relion_import", "own_reference", "class3d", "select3d", "all"}
+    steps = {"relion_import", "own_reference", "class3d", "select3d", "report_end", "all"}
+    assert set(run.steps) == steps
     assert "no 2D classes" in (project / "Select/job033/verdict.txt").read_text()
 
 

@@ -176,7 +176,7 @@ class Chart:
         for value, words in self.x.ticks:
             across, _ = self.at(value, self.y.low)
             yield _straight(across, foot, across, foot + 4, "axis")
-            yield text(across, foot + 17, words, "tick", "middle")
+            yield text(across, foot + 19, words, "tick", "middle")
         yield _straight(left, foot, end, foot, "axis")
         yield text((left + end) / 2, self.height - 6, self.x.label, "label", "middle")
         middle = (top + foot) / 2
