@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 
 import pytest
 from hypothesis import settings
@@ -22,6 +23,10 @@ settings.register_profile("relion-dispatch", deadline=None)
 # For `make unit`, which is run all the time; `make test` searches further.
 settings.register_profile("quick", deadline=None, max_examples=15)
 settings.load_profile("relion-dispatch")
+
+# In the background of a script Ctrl-C is ignored, and what tests start would inherit that.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(autouse=True, scope="session")
