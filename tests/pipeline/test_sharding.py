@@ -56,7 +56,9 @@ OF_THE_RUN = re.compile(
 #: Moments, random numbers and numbers of threads in files that are equal otherwise.
 MOMENTS = re.compile(
     rb"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d|\d\d-\w{3}-\d\d +\d\d:\d\d:\d\d|D:\d{14}[-+Z\d']*"
-    rb"|/ID ?\[<\w+><\w+>\]|uuid:[-0-9a-f]+|with \d+ thread\(s\)"
+    # Ghostscript writes a file's number in hexadecimal, or as text where that is shorter.
+    rb"|/ID ?\[(?:<\w+>|\((?:\\.|[^\\)])*\)){2}\]|uuid:[-0-9a-f]+|with \d+ thread\(s\)",
+    re.DOTALL,
 )
 
 
