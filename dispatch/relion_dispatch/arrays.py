@@ -10,10 +10,11 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable, Hashable, Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from shlex import quote
 from typing import TypeVar
+
+from relion_dispatch.frozen import dataclass
 
 #: Options that belong to one job alone, and change nothing about what it is given.
 _OWN = re.compile(r"#SBATCH\s+(--(job-name|output|error|open-mode|comment)\b|-[Joe]\b)")

@@ -55,16 +55,15 @@ def _split(arguments: list[str]) -> tuple[list[str], list[str] | None]:
 
 
 def _parser(asked: Sequence[str]) -> argparse.ArgumentParser:
-    """Build the parser; of the commands only that which is asked for gets its arguments."""
+    """Build the parser, with that command alone which is asked for, or with all of them."""
     parser = argparse.ArgumentParser(
         prog="relion-dispatch", description="RELION jobs on clusters: matched, sized, submitted."
     )
     parser.add_argument("--version", action="version", version=__version__)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    for name, (text, fill) in _COMMANDS.items():
-        command = commands.add_parser(name, help=text)
-        if list(asked) == [name]:
-            fill(command)
+    for name in [name for name in asked if name in _COMMANDS] or _COMMANDS:
+        text, fill = _COMMANDS[name]
+        fill(commands.add_parser(name, help=text))
     return parser
 
 

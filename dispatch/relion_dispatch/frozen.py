@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
@@ -40,6 +41,8 @@ def _made(cls: type) -> type:
     for name, method in _METHODS.items():
         if name not in vars(plain):
             setattr(plain, name, method)
+    compared = [each.name for each in dataclasses.fields(plain) if each.compare]
+    plain.__compared__ = attrgetter("__class__", *compared)  # type: ignore[attr-defined]
     return plain
 
 
@@ -64,17 +67,15 @@ def _frozen(self: Any, name: str, *_: object) -> None:
     raise dataclasses.FrozenInstanceError(f"'{name}' of {type(self).__name__} cannot be changed")
 
 
-def _values(self: Any) -> tuple[Any, ...]:
-    fields = self.__dataclass_fields__.values()
-    return tuple(getattr(self, each.name) for each in fields if each.compare)
-
-
 def _eq(self: Any, other: object) -> Any:
-    return _values(self) == _values(other) if type(other) is type(self) else NotImplemented
+    if type(other) is not type(self):
+        return NotImplemented
+    values: Callable[[Any], Any] = type(self).__compared__  # type: ignore[attr-defined]
+    return self is other or values(self) == values(other)
 
 
 def _hash(self: Any) -> int:
-    return hash(_values(self))
+    return hash(type(self).__compared__(self))
 
 
 def _repr(self: Any) -> str:

@@ -100,6 +100,8 @@ def scheduler(root: Path) -> Iterator[None]:
     """Start a Slurm that takes jobs and starts none of them, so that they disturb nobody."""
     cluster = Cluster(root=root)
     before = dict(os.environ)
+    # An installed package is compiled; where nothing may be written it would be at every start.
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
     with slurm_cluster.running(cluster):
         os.environ.update(cluster.env)
         try:

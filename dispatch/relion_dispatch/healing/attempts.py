@@ -23,10 +23,11 @@ import json
 import os
 import time
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from relion_dispatch.frozen import dataclass
 from relion_dispatch.healing import directory
 
 if TYPE_CHECKING:

@@ -7,9 +7,9 @@ all of it can be ended.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from shlex import quote
 
+from relion_dispatch.frozen import dataclass
 from relion_dispatch.healing.directory import (
     CONTINUE_FILE,
     HEAL_FILE,
