@@ -158,7 +158,8 @@ def enter_finished_classes(folder: Path) -> None:
         commands=step.lines,
     )
     (folder / out).mkdir(parents=True)
-    (folder / out / "RELION_JOB_EXIT_SUCCESS").touch()
+    for name in ("RELION_JOB_EXIT_SUCCESS", *(Path(file).name for file, _ in record.outputs)):
+        (folder / out / name).touch()
     planning.enter(folder, [record], 101)
 
 
