@@ -26,6 +26,8 @@ M3 = str(runner.ROOT / "profiles" / "m3")
 NODES = NodeGroup(partition="cpu", count=2, cpus=3, mem_mb=64000)
 #: Two runs of RELION on other numbers of cores give maps this much alike, in Å at FSC 0.5.
 ALIKE_ANGST = 1.0
+#: RELION's job directories.
+JOBS = "[!.]*/job[0-9]*"
 #: Steps that compute on GPUs where there are any: rule, and a file that it makes.
 GPU_STEPS = {
     "class2d": "Class2D/job006/run_it010_data.star",
@@ -76,9 +78,9 @@ def test_the_map_is_as_good_as_without_a_cluster(on_slurm: OnSlurm, finished: Fi
 def test_every_step_was_one_job_and_all_nodes_had_work(
     on_slurm: OnSlurm, finished: Finished
 ) -> None:
-    folders = {str(path.relative_to(on_slurm.project)) for path in on_slurm.project.glob("*/job*")}
+    folders = {str(path.relative_to(on_slurm.project)) for path in on_slurm.project.glob(JOBS)}
     assert folders == {
-        str(path.relative_to(finished.project)) for path in finished.project.glob("*/job*")
+        str(path.relative_to(finished.project)) for path in finished.project.glob(JOBS)
     }
     steps = [name.partition(".")[0] for name, *_ in on_slurm.jobs]
     assert {name.replace("/", "-") for name in folders} <= set(steps)
