@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from relion_dispatch import cli
-from tests.cluster.project import lines
+from tests.cluster.project import lines, wait_until
 from tests.cluster.slurm_cluster import Cluster
 from tests.demo import runner
 
@@ -22,9 +22,13 @@ def test_variants_are_jobs_of_the_cluster(slurm: Cluster, tmp_path: Path) -> Non
     words = ["--step=ctf", "--set", "max_resolution=8,10", "--micrographs=1", "--quiet"]
     assert cli.main(["try", str(project), *words, "--profile", str(PROFILE)]) == 0
     assert (project / "Try/001/index.html").read_text().count("<figure>") == 2
-    names = lines(
-        ["sacct", "--noheader", "--allocations", "--parsable2", "--format=JobName,WorkDir"]
-    )
-    own = [name for name in names if str(project) in name]
-    assert sum("CtfFind" in name for name in own) == 2
-    assert sum("MotionCorr" in name for name in own) == 1, "what comes before is done once"
+    # Accounting hears of the jobs' ends a moment later.
+    wait_until(lambda: sum("CtfFind" in name for name in accounted(project)) == 2)
+    names = accounted(project)
+    assert sum("MotionCorr" in name for name in names) == 1, "what comes before is done once"
+
+
+def accounted(project: Path) -> list[str]:
+    """Names and folders of the jobs in a project, as the accounting has them."""
+    words = ["sacct", "--noheader", "--allocations", "--parsable2", "--format=JobName,WorkDir"]
+    return [line for line in lines(words) if str(project) in line]
