@@ -1,4 +1,4 @@
-"""The command line: ``relion-dispatch submit | explain | env | profile | status | init``."""
+"""The command line, ``relion-dispatch COMMAND``: a command's modules are imported when it runs."""
 
 from __future__ import annotations
 
