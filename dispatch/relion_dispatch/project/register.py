@@ -112,9 +112,7 @@ def work(project: Path, name: str) -> bool:
     record = records.read(project, name)
     if record is None or JobList.read(_read(project / FILE), record.flavour).state(name) == RUNNING:
         return False
-    _process_file(project, name).unlink(missing_ok=True)
-    with job_list(project, record.flavour, f"{name} has begun") as found:
-        found.put(record.job, RUNNING)
+    _runs_in_parts(project, record, f"{name} has begun")
     return True
 
 
@@ -136,10 +134,15 @@ def share(project: Path, name: str) -> bool:
         return False
     for marker in MARKERS:
         (project / name / marker).unlink(missing_ok=True)
-    _process_file(project, name).unlink(missing_ok=True)
-    with job_list(project, record.flavour, f"a part of {name} begins") as found:
-        found.put(record.job, RUNNING)
+    _runs_in_parts(project, record, f"a part of {name} begins")
     return True
+
+
+def _runs_in_parts(project: Path, record: Record, why: str) -> None:
+    """Enter a job as running, whose life is that of no single process."""
+    _process_file(project, record.name).unlink(missing_ok=True)
+    with job_list(project, record.flavour, why) as found:
+        found.put(record.job, RUNNING)
 
 
 def end(project: Path, name: str) -> bool:
