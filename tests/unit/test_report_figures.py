@@ -53,6 +53,8 @@ def test_an_axis_without_values_is_an_axis() -> None:
     assert axis("x", [math.nan, math.inf]).ticks
     flat = axis("x", [7.0, 7.0])
     assert flat.low < 7 < flat.high
+    nearly_flat = axis("x", [-1e9, -999999999.9999999])
+    assert nearly_flat.low < -1e9 < -999999999.9999999 < nearly_flat.high
 
 
 @pytest.mark.parametrize("high", [0.02, 0.1, 0.143, 0.3, 0.55])

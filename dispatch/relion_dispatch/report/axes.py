@@ -8,6 +8,8 @@ from dataclasses import dataclass
 
 #: Steps between ticks, in each power of ten.
 _STEPS = (1.0, 2.0, 2.5, 5.0, 10.0)
+#: Values that differ by less, relative to the largest, are drawn as one: no tick could part them.
+_ALIKE = 1e-9
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,8 +65,9 @@ def axis(
     low, high = (min(finite), max(finite)) if finite else (0.0, 1.0)
     if zero:
         low, high = min(low, 0.0), max(high, 0.0)
-    if low == high:
-        low, high = low - (abs(low) or 1) * 0.05, high + (abs(high) or 1) * 0.05
+    largest = max(abs(low), abs(high))
+    if high - low <= _ALIKE * largest:
+        low, high = low - (largest or 1) * 0.05, high + (largest or 1) * 0.05
     step = _step((high - low) / max(1, ticks))
     step = max(1.0, round(step)) if whole else step
     first, last = math.floor(low / step + 1e-9), math.ceil(high / step - 1e-9)
