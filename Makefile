@@ -1,7 +1,7 @@
 # Everything here does its own set-up first (tools/setup.sh), which is quick when nothing is missing.
 #
 #   make demo     simulated movies through the whole pipeline to a map, checked against the truth
-#   make test     everything: lint, unit, RELION, Slurm and window tests, in one pytest run
+#   make test     everything: lint, unit, RELION, Slurm and window tests, in one pytest run of two lanes
 #   make unit     the quick tests alone
 #   make lint     style, types, workflow and shell checks
 #   make bench    what the workflow adds to RELION's own time, and the dispatcher to sbatch
@@ -32,8 +32,10 @@ setup-slurm:
 demo: setup
 	$(BIN)/python -m tests.demo.run_demo
 
+# One worker begins with the clusters, whose tests mostly wait, the other with the pipelines, whose
+# tests compute; tests/conftest.py says which tests stay together, and in which order they come.
 test: setup-slurm lint
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist loadgroup --no-loadscope-reorder
 
 unit: setup
 	$(BIN)/python -m pytest -m 'not slow' --hypothesis-profile=quick tests/unit tests/golden

@@ -1,4 +1,4 @@
-"""What all tests share: how hypothesis searches, and what happens where a program is missing."""
+"""How hypothesis searches, which tests run side by side, and what a missing program means."""
 
 from __future__ import annotations
 
@@ -33,6 +33,24 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 def _cache_of_our_own(tmp_path_factory: pytest.TempPathFactory) -> None:
     """Keep what is remembered between starts out of the user's own cache."""
     os.environ["XDG_CACHE_HOME"] = str(tmp_path_factory.mktemp("cache"))
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Keep on one worker of pytest-xdist what shares a long fixture; begin with the longest."""
+    lanes = {item: _lane(item) for item in items}
+    for item, (_, name) in lanes.items():
+        item.add_marker(pytest.mark.xdist_group(name))
+    items.sort(key=lambda item: lanes[item][0])
+
+
+def _lane(item: pytest.Item) -> tuple[int, str]:
+    """Return a test's place in the order and the name of its lane."""
+    folder = item.path.parent.name
+    if "finished" in getattr(item, "fixturenames", ()):
+        return 0, "finished project"
+    if folder == "cluster":
+        return 1, folder
+    return (2 if folder == "pipeline" else 3), f"{folder}/{item.path.stem}"
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
