@@ -18,10 +18,13 @@ PROGRAMS = {
     "browser": ("chromium",),
 }
 
-# A machine with more work than cores makes any deadline a matter of luck.
-settings.register_profile("relion-dispatch", deadline=None)
-# For `make unit`, which is run all the time; `make test` searches further.
+# A machine with more work than cores makes any deadline a matter of luck. In continuous integration
+# examples are the same each time, so that a change is judged by what it changed; elsewhere each run
+# looks at others.
+settings.register_profile("relion-dispatch", deadline=None, derandomize=bool(os.environ.get("CI")))
+# For `make unit`, which is run all the time; `make test` searches further, and "search" furthest.
 settings.register_profile("quick", deadline=None, max_examples=15)
+settings.register_profile("search", deadline=None, max_examples=3000)
 settings.load_profile("relion-dispatch")
 
 # In the background of a script Ctrl-C is ignored, and what tests start would inherit that.
