@@ -6,6 +6,10 @@ import os
 import tempfile
 from pathlib import Path
 
+# The umask can only be read by changing it, for all threads: so once, and not at each file.
+_UMASK = os.umask(0o077)
+os.umask(_UMASK)
+
 
 def write_text(path: str | os.PathLike[str], text: str, *, mode: int = 0o644) -> None:
     """Write ``text`` to ``path`` so that no reader ever sees half of it.
@@ -33,14 +37,8 @@ def write_text(path: str | os.PathLike[str], text: str, *, mode: int = 0o644) ->
             handle.write(text)
             handle.flush()
             os.fsync(handle.fileno())
-        os.chmod(temporary, mode & ~_umask())
+        os.chmod(temporary, mode & ~_UMASK)
         os.replace(temporary, path)
     except BaseException:
         os.unlink(temporary)
         raise
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
