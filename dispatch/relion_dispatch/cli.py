@@ -44,6 +44,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         sys.stdout = open(os.devnull, "w")  # noqa: SIM115 - nobody reads us any more
         return 0
+    except KeyboardInterrupt:
+        print("relion-dispatch: interrupted", file=sys.stderr)
+        return 130  # what a shell says of a program that Ctrl-C has ended
 
 
 def _split(arguments: list[str]) -> tuple[list[str], list[str] | None]:

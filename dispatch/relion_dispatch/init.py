@@ -145,15 +145,23 @@ def _wishes(args: argparse.Namespace) -> Wishes:
 def _ask(option: str) -> float | str | None:
     """Ask for an option until the answer makes sense; no answer leaves it open."""
     if option == "sample.symmetry":
-        return input("Point group of the particle [C1]: ").strip() or None
+        return _answer("Point group of the particle [C1]: ") or None
     unit, words = next((unit, words) for path, unit, words in NUMBERS.values() if path == option)
-    while answer := input(f"{words[0].upper()}{words[1:]}: ").strip():
+    while answer := _answer(f"{words[0].upper()}{words[1:]}: "):
         with contextlib.suppress(ValueError):
             number = float(answer.removesuffix(unit).strip())
             if 0 < number < math.inf:
                 return number
         sys.stdout.write(f"'{answer}' is no such number: write one such as 1.06\n")
     return None
+
+
+def _answer(question: str) -> str:
+    try:
+        return input(question).strip()
+    except EOFError:  # Ctrl-D
+        sys.stdout.write("\n")
+        return ""
 
 
 def _is_here(profile: str | None) -> bool:

@@ -154,6 +154,8 @@ def test_a_file_is_no_project(tmp_path: Path, data: Path) -> None:
         ("data/*.tiff", r"in data there are other images: 3 \*\.mrcs"),
         ("data/*.MRCS", "upper and lower case differ"),
         ("dataa/*.mrcs", "is it data?"),
+        ("dataa", "there is no .*/dataa: is it data?"),
+        ("elsewhere", "there is no .*/elsewhere: give a folder"),
         ("empty", "holds no movies"),
         ("maps", "only single images or maps such as"),
     ],

@@ -17,7 +17,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from relion_dispatch import init
+from relion_dispatch import cli, init
 from relion_dispatch.errors import InputError
 from relion_dispatch.pipeline import proposal
 from relion_dispatch.pipeline.configtext import fill_in
@@ -361,6 +361,25 @@ def test_answers_are_asked_for_until_they_make_sense(
     assert capsys.readouterr().out.count("is no such number") == 2
     assert init._ask("dose.per_frame") is None
     assert init._ask("sample.symmetry") == "d7"
+
+
+def test_ctrl_d_is_no_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    def ended(_: str) -> str:
+        raise EOFError
+
+    monkeypatch.setattr("builtins.input", ended)
+    assert init._ask("optics.voltage") is init._ask("sample.symmetry") is None
+
+
+def test_ctrl_c_ends_a_command_without_a_traceback(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("relion_dispatch.pipeline.proposal.propose", interrupted)
+    assert cli.main(["init", str(tmp_path / "project")]) == 130
+    assert capsys.readouterr().err == "relion-dispatch: interrupted\n"
 
 
 def test_nobody_is_asked_without_a_terminal(data: Path, tmp_path: Path) -> None:

@@ -64,6 +64,10 @@ def find_movies(given: str | os.PathLike[str]) -> Source:
     text = os.path.abspath(os.path.expanduser(given))
     if os.path.isdir(text):
         return _in_folder(Path(text))
+    if not (glob.has_magic(text) or os.path.exists(text)):
+        near = movies.folder_like(Path(text))
+        advice = f"is it {near}?" if near else "give a folder or a pattern in quotes"
+        raise InputError(f"there is no {given}: {advice}")
     folder, pattern = _split(text)
     names = movies.find(pattern, folder)
     if not names:

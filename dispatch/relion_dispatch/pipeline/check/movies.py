@@ -134,14 +134,20 @@ def near_misses(pattern: str, project: Path) -> str:
 def _missing_folder(folder: str, path: Path) -> str:
     if path.is_symlink():
         return f"{folder} is a link to a folder that is gone"
+    near = folder_like(path)
+    advice = f"is it {near}?" if near else "link the folder of the data there"
+    return f"there is no folder {folder}; {advice}"
+
+
+def folder_like(path: Path) -> str:
+    """Name the folder beside a missing one that is spelt most like it; empty when none is."""
     parent = path.parent
-    siblings = (
-        [entry.name for entry in os.scandir(parent) if entry.is_dir()] if parent.is_dir() else []
-    )
+    if not parent.is_dir():
+        return ""
+    siblings = [entry.name for entry in os.scandir(parent) if entry.is_dir()]
     lower = {name.lower(): name for name in siblings}
     near = difflib.get_close_matches(path.name.lower(), lower, n=1)
-    advice = f"; is it {lower[near[0]]}?" if near else "; link the folder of the data there"
-    return f"there is no folder {folder}{advice}"
+    return lower[near[0]] if near else ""
 
 
 def _other_files(folder: str, path: Path, name: str, there: Sequence[str]) -> str:
