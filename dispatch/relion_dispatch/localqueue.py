@@ -21,6 +21,7 @@ from types import FrameType
 from relion_dispatch import machine
 from relion_dispatch.localjobs import Job, Jobs, folder
 from relion_dispatch.processes import background
+from relion_dispatch.this_python import argv
 
 #: Seconds between two looks for free cores.
 LOOK_S = 0.1
@@ -36,7 +37,7 @@ def submit(jobs: Jobs, script: Path, *, name: str, cores: int) -> str:
     """Start a job's process and return the job's id, once that process answers for the job."""
     job = jobs.add(name=name, script=str(script.absolute()), cores=cores)
     runner = background(
-        [sys.executable, "-m", "relion_dispatch.localqueue", "run", job.job_id],
+        argv("relion_dispatch.localqueue", "run", job.job_id),
         log=jobs.folder / f"{job.job_id}.log",
     )
     while not jobs.read(job.job_id).pid:

@@ -8,7 +8,6 @@ from __future__ import annotations
 import os
 import shlex
 import shutil
-import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import field, replace
 from pathlib import Path
@@ -17,6 +16,7 @@ from typing import TYPE_CHECKING
 from relion_dispatch.errors import SchedulerError
 from relion_dispatch.frozen import dataclass
 from relion_dispatch.reports import State
+from relion_dispatch.this_python import argv
 
 if TYPE_CHECKING:
     from relion_dispatch.cluster import Scheduler
@@ -183,7 +183,7 @@ LSF = Definition(
     script_on_stdin=True,
 )
 
-_LOCAL = (sys.executable, "-m", "relion_dispatch.localqueue")
+_LOCAL = argv("relion_dispatch.localqueue")
 
 #: This machine, without a scheduler of its own.
 LOCAL = Definition(

@@ -10,8 +10,8 @@ import pytest
 from relion_dispatch import processes
 from relion_dispatch.healing import attempts
 from relion_dispatch.pipeline import begin
-from relion_dispatch.pipeline.jobs import python_command
 from relion_dispatch.starscan import scan
+from relion_dispatch.this_python import python_command
 from tests.unit.iterations_files import iteration, mrc
 
 ROOT = "Refine3D/job019/run"
@@ -37,7 +37,7 @@ def test_a_job_starts_clean_but_keeps_its_logs(tmp_path: Path) -> None:
         (out / name).touch()
     (out / "link").symlink_to(tmp_path)
     done = processes.run(
-        ["bash", "-c", python_command("begin", f"{out}/", "--clean")], timeout_s=20
+        ["bash", "-c", python_command("pipeline.begin", f"{out}/", "--clean")], timeout_s=20
     )
     assert (done.returncode, done.stderr) == (0, "")
     assert {path.name for path in out.iterdir()} == KEPT

@@ -16,10 +16,10 @@ from relion_dispatch.pipeline.jobs import (
     Planner,
     StepJob,
     portable,
-    python_command,
     tracked,
 )
 from relion_dispatch.pipeline.versions import Version
+from relion_dispatch.this_python import python_command
 from tests.unit.pipeline_chain import chain, settings_with
 
 COMMANDS = ("`which relion_refine` --o Class3D/job032/run --pool 3 --K 4", "echo done")
@@ -138,8 +138,8 @@ def test_a_moved_installation_is_the_same_science(monkeypatch: pytest.MonkeyPatc
     found = set()
     for folder in ("/opt/a", "/home/me/my env/bin"):
         monkeypatch.setattr(sys, "executable", f"{folder}/python")
-        command = python_command("judge", "--step", "class3d", "--map", "/data/map.mrc")
-        assert command.startswith(("/opt/a/python -m", "'/home/me/my env/bin/python' -m"))
+        command = python_command("pipeline.judge", "--step", "class3d", "--map", "/data/map.mrc")
+        assert command.startswith(("/opt/a/python -P -m", "'/home/me/my env/bin/python' -P -m"))
         found.add(portable(command).replace("'python'", "python"))
     words = "--step class3d --map /data/map.mrc"
     assert found == {f"python -m relion_dispatch.pipeline.judge {words}"}

@@ -236,7 +236,9 @@ def test_one_job_of_several_commands(monkeypatch: pytest.MonkeyPatch) -> None:
     assert gain.endswith(
         "sharding.gain --i m.star --o M/job002/ --file gain.mrc --rotation 1 --flip 0"
     )
-    assert serial.startswith("/opt/python -m relion_dispatch.sharding.motioncor2 `which relion_run")
+    assert serial.startswith(
+        "/opt/python -P -m relion_dispatch.sharding.motioncor2 `which relion_run"
+    )
     assert serial.endswith("--serial")
     assert "--use_own" in join
     assert "--only_do_unfinished --do_at_most 0" in join
@@ -337,7 +339,7 @@ def test_one_rank_on_each_gpu_of_m3() -> None:
     assert (made.ntasks, made.gpus_per_node, made.nodes, made.gpu_map) == (2, 2, 1, "0:1")
     assert "motioncor2" in made.modules
     assert re.search(
-        r"mpirun -n 2 \S+ -m relion_dispatch\.sharding\.motioncor2"
+        r"mpirun -n 2 \S+ -P -m relion_dispatch\.sharding\.motioncor2"
         r' `which relion_run_motioncorr_mpi` .* --serial --gpu "0:1"$',
         made.command,
     )

@@ -10,10 +10,10 @@ import pytest
 
 from relion_dispatch.errors import InputError
 from relion_dispatch.pipeline import evidence, judge, reference, selection, starts
-from relion_dispatch.pipeline.jobs import python_command
 from relion_dispatch.pipeline.settings import merge
 from relion_dispatch.pipeline.steps import Project
 from relion_dispatch.pipeline.verdict import Thresholds
+from relion_dispatch.this_python import python_command
 from tests.unit.pipeline_chain import MINIMUM
 
 
@@ -24,10 +24,10 @@ def project(changes: Mapping[str, Any] | None = None, version: str = "3.1") -> P
 
 def words(command: str, module: str) -> list[str]:
     """Arguments of a command that runs a module of the pipeline."""
-    python, dash_m, name, *rest = shlex.split(command)
-    assert (python, dash_m) == (sys.executable, "-m")
-    assert name == f"relion_dispatch.pipeline.{module}"
-    return rest
+    start = shlex.split(python_command(f"pipeline.{module}"))
+    found = shlex.split(command)
+    assert found[: len(start)] == start
+    return found[len(start) :]
 
 
 def options(command: str) -> dict[str, str]:
@@ -168,7 +168,7 @@ def test_the_user_s_map_is_scaled_to_the_small_box() -> None:
 def test_jobs_begin_clean_in_their_own_directory() -> None:
     job = project().refinement(1)
     assert (job.step, job.out) == ("refine3d", "Refine3D/job044/")
-    assert job.lines[0].startswith(python_command("begin", "Refine3D/job044/", "--clean"))
+    assert job.lines[0].startswith(python_command("pipeline.begin", "Refine3D/job044/", "--clean"))
     assert "--root Refine3D/job044/run --science " in job.lines[0]
     assert job.lines[1:] == job.commands
 

@@ -9,16 +9,16 @@ from __future__ import annotations
 
 import hashlib
 import re
-import sys
 from collections.abc import Iterable, Iterator, Sequence
-from shlex import join, quote
+from shlex import quote
 
 from relion_dispatch.calls import main_command
 from relion_dispatch.command import Command
 from relion_dispatch.healing.directory import CONTINUE_FILE, fingerprint
 from relion_dispatch.pipeline.commandline import without_running_options
+from relion_dispatch.this_python import python_command
 
-BEGIN = "relion_dispatch.pipeline.begin"
+BEGIN = "pipeline.begin"
 
 #: Options of ``relion_refine`` that belong to a new run alone: input, references, model, CTF,
 #: masks on images, helices, gradient descent; and the sampling, which the run has changed.
@@ -118,10 +118,10 @@ def begin_command(commands: Sequence[str], job_dir: str, *, clean: bool) -> str:
     elif does_unfinished(main):
         words += ["--unfinished"]
     else:
-        return join([sys.executable, "-m", BEGIN, *words])
+        return python_command(BEGIN, *words)
     words += ["--science", science(commands)]
     files = sorted(set(_files(parsed, job_dir)))
-    return join([sys.executable, "-m", BEGIN, *words, *(["--input", *files] if files else [])])
+    return python_command(BEGIN, *words, *(["--input", *files] if files else []))
 
 
 def starts_over(commands: Iterable[str]) -> bool:
@@ -131,7 +131,7 @@ def starts_over(commands: Iterable[str]) -> bool:
 
 def begins(commands: Iterable[str]) -> bool:
     """Whether one of these commands makes ready already."""
-    return any(f" -m {BEGIN} " in line for line in commands)
+    return any(f" -m relion_dispatch.{BEGIN} " in line for line in commands)
 
 
 def science(commands: Iterable[str]) -> str:

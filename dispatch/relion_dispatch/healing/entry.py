@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from pathlib import Path
-from shlex import join
 from typing import TYPE_CHECKING
 
 from relion_dispatch.healing import continuing
 from relion_dispatch.healing.shell import GoingOn
+from relion_dispatch.this_python import python_command
 
 if TYPE_CHECKING:
     from relion_dispatch.cluster import Cluster
@@ -61,7 +60,7 @@ def going_on(
 def _guard(plan: Plan, largest: int) -> str:
     root = continuing.output_root(plan.main)
     words = [plan.job_dir, "--root", root, "--out", plan.outfile, "--largest", str(largest)]
-    return join([sys.executable, "-m", "relion_dispatch.healing.guard", *words])
+    return python_command("healing.guard", *words)
 
 
 def _stop_after_s(limit_min: int | None, before_s: int) -> int:
@@ -88,13 +87,12 @@ def follow_up(request: Request, profile: Profile) -> tuple[str, ...]:
         "log": request.errfile.replace("%", "%%"),
     }
     name = profile.name if "/" not in profile.name else str(profile.path.resolve())
-    python = [sys.executable, "-m", "relion_dispatch.cli"]
     given = [
         f"--set={key}={_text(value)}"
         for key, value in request.overrides.items()
         if value is not None
     ]
-    command = join([*python, "heal", "--profile", name, *given, request.script_path])
+    command = python_command("cli", "heal", "--profile", name, *given, request.script_path)
     return (*(word.format(**filled) for word in healing.follow_up), command)
 
 

@@ -15,10 +15,10 @@ from relion_dispatch.pipeline.classification import (
     reference_options,
 )
 from relion_dispatch.pipeline.commandline import Commands, Parts, option, quote, relion
-from relion_dispatch.pipeline.jobs import python_command
 from relion_dispatch.pipeline.options import Settings
 from relion_dispatch.pipeline.preprocessing import small_box_size
 from relion_dispatch.pipeline.versions import Version
+from relion_dispatch.this_python import python_command
 
 SEEDS_PER_RUN = 100
 SCORING_TAU = 2
@@ -73,7 +73,7 @@ def _largest(settings: Settings, version: Version, out: str) -> Commands:
         return ()
     model = f"{_last_iteration(settings, version, out)}_model.star"
     made = out + (LARGEST_CLASS if _needs_symmetry(settings, version) else INITIAL_MODEL)
-    return (python_command("largest", "--model", model, "--o", made),)
+    return (python_command("pipeline.largest", "--model", model, "--o", made),)
 
 
 def _score(settings: Settings, version: Version, particles: str, out: str) -> str:

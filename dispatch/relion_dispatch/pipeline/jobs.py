@@ -32,22 +32,16 @@ LIMITS_OPTION = "--limits"
 _LIMITS = re.compile(rf" {LIMITS_OPTION} ('[^']*'|\S+)")
 
 
-def python_command(module: str, *words: str) -> str:
-    """Write the command that runs a module of this package with this Python."""
-    from shlex import join
-
-    return join([sys.executable, "-m", f"relion_dispatch.pipeline.{module}", *words])
-
-
 def portable(command: str) -> str:
     """Leave out of a command of this package what changes no result.
 
-    That is the folder of this Python and of the programs beside it, and the limits of a verdict:
-    one that passed stays passed, and one that stopped has left nothing and is judged anew anyway.
+    That is the folder of this Python and of the programs beside it, where Python looks for modules,
+    and the limits of a verdict: one that passed stays passed, and one that stopped has left nothing
+    and is judged anew anyway.
     """
     folder = os.path.dirname(sys.executable)
     here = command.replace(f"{folder}/", "") if folder else command
-    return _LIMITS.sub("", here)
+    return _LIMITS.sub("", here.replace(" -P -m ", " -m "))
 
 
 def tracked(command: str) -> dict[str, Callable[..., str]]:

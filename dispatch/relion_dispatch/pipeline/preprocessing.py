@@ -7,7 +7,6 @@ Each function is one job: paths in, the job's shell lines out. RELION's side of 
 from __future__ import annotations
 
 import shlex
-import sys
 from dataclasses import replace
 from pathlib import PurePosixPath
 
@@ -16,6 +15,7 @@ from relion_dispatch.pipeline.commandline import Commands, Parts, handed_on, opt
 from relion_dispatch.pipeline.consistency import power_spectra_exist
 from relion_dispatch.pipeline.options import Settings
 from relion_dispatch.pipeline.versions import V4_0, Version
+from relion_dispatch.this_python import python_command
 
 BACKGROUND_FRACTION = 0.75
 SMALL_PIXEL_ANGST = 4.0
@@ -116,7 +116,7 @@ def motion_correction(settings: Settings, version: Version, *, movies: str, out:
     joining = joined_motion_correction(settings, version, movies=movies, out=out)
     return (
         *_turned_gain(settings, movies=movies, out=out),
-        *(f"{_python('sharding.motioncor2')} {line} --serial" for line in lines),
+        *(f"{python_command('sharding.motioncor2')} {line} --serial" for line in lines),
         *joining,
     )
 
@@ -133,12 +133,7 @@ def _turned_gain(settings: Settings, *, movies: str, out: str) -> Commands:
         option("--rotation", gain.rotation),
         option("--flip", gain.flip),
     )
-    return (" ".join(filter(None, (_python("sharding.gain"), *words))),)
-
-
-def _python(module: str) -> str:
-    """Write the words that run a module of this package with this Python."""
-    return f"{shlex.quote(sys.executable)} -m relion_dispatch.{module}"
+    return (" ".join(filter(None, (python_command("sharding.gain"), *words))),)
 
 
 def joined_motion_correction(

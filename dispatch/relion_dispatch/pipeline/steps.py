@@ -13,10 +13,11 @@ from typing import Any
 
 from relion_dispatch.healing.continuing import begin_command
 from relion_dispatch.pipeline import commands, consistency, foresight, settings, versions, wished
-from relion_dispatch.pipeline.jobs import LIMITS_OPTION, Planner, StepJob, python_command, tracked
+from relion_dispatch.pipeline.jobs import LIMITS_OPTION, Planner, StepJob, tracked
 from relion_dispatch.pipeline.layout import Layout
 from relion_dispatch.pipeline.paths import Paths, found_images
 from relion_dispatch.sharding import intake
+from relion_dispatch.this_python import python_command
 
 #: Steps on all micrographs.
 MICROGRAPHS = ("ctf", "picking", "extraction", "reextraction")
@@ -146,7 +147,7 @@ class Project(Paths):
         }
         given = {name: value for name, value in values.items() if value is not None}
         return python_command(
-            "selection",
+            "pipeline.selection",
             *("--model", f"{root}_model.star", "--data", f"{root}_data.star"),
             *("--o", self.layout.dir(step), "--relion", str(self.version.major)),
             *(word for name, value in given.items() for word in (name, str(value))),
@@ -158,12 +159,12 @@ class Project(Paths):
         each = [("--start", self.start_map(s), self.start_model(s)) for s in self.starts]
         words = [word for start in each for word in start]
         out = self.layout.dir("rank_starts")
-        return python_command("starts", *words, "--o", out, *self._judging())
+        return python_command("pipeline.starts", *words, "--o", out, *self._judging())
 
     def judge(self, step: str, **paths: str | None) -> str:
         """Write the command that judges a step's map; ``paths`` are its options."""
         given = [word for name, path in paths.items() if path for word in (f"--{name}", path)]
-        return python_command("judge", "--step", step, *given, *self._judging())
+        return python_command("pipeline.judge", "--step", step, *given, *self._judging())
 
     def _judging(self) -> list[str]:
         words = ["--particle_diameter", str(self.settings.sample.particle_diameter)]
@@ -176,7 +177,7 @@ class Project(Paths):
         box, angpix = self.extracted_box or (0, 0.0)
         paths = ("--i", self.settings.initial_model.reference or "", "--o", self.model)
         size = ("--angpix", f"{angpix:.8g}", "--box", str(box))
-        return python_command("reference", *paths, *size)
+        return python_command("pipeline.reference", *paths, *size)
 
     def scale_reference(self) -> str:
         """Write the command that scales the chosen map to the full box."""
@@ -200,8 +201,8 @@ class Project(Paths):
     def clean(self, how: str) -> Callable[..., str]:
         """Give the parameter of the rule that cleans up, gently or harshly."""
         profile = ("--profile", self.planner.profile_name)
-        words = [sys.executable, "-m", "relion_dispatch.cli", "clean", f"--{how}", *profile]
-        return lambda wildcards, output: shlex.join(words)
+        command = python_command("cli", "clean", f"--{how}", *profile)
+        return lambda wildcards, output: command
 
     # --------------------------------------------------------------------- jobs of several commands
 
@@ -265,7 +266,7 @@ class Project(Paths):
         words = (map_, "--lowpass", str(self.settings.mask.lowpass), "--o", file)
         density = f'"$(cat {shlex.quote(file)})"'
         lines = commands.mask(self.settings, map_=map_, threshold=density, out=out)
-        return self.job("mask", (python_command("threshold", *words), *lines), round_)
+        return self.job("mask", (python_command("pipeline.threshold", *words), *lines), round_)
 
     def postprocess(self, round_: int) -> StepJob:
         """Make the post-processing of a refinement."""
@@ -328,8 +329,9 @@ class Project(Paths):
         """Write commands that bring the maps of a round to polished particles of another size."""
         made = self.polished_files(round_)
         for role, file in self.maps_before(round_).items() if self.polishing_rescales else ():
-            words = ("--i", file, "--o", made[role], "--like", made["particles"])
-            yield python_command("reference", *words, *(("--mask",) if role == "mask" else ()))
+            words = ["--i", file, "--o", made[role], "--like", made["particles"]]
+            words += ["--mask"] if role == "mask" else []
+            yield python_command("pipeline.reference", *words)
 
     def local_resolution(self) -> StepJob:
         """Make the local resolution of the last map."""

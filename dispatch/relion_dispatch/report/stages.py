@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
-from shlex import join
 
 from relion_dispatch import processes
 from relion_dispatch.errors import DispatchError
 from relion_dispatch.pipeline.paths import Paths
+from relion_dispatch.this_python import argv, python_command
 
 #: Where the rules leave word that they have made a report.
 FOLDER = ".relion_dispatch/report"
@@ -58,13 +58,13 @@ def command(stage: str) -> Callable[..., str]:
     It takes ``output``, by which Snakemake knows that it follows from something else: another place
     of installation makes no report again.
     """
-    words = [sys.executable, "-m", "relion_dispatch.report", "--o", marker(stage)]
-    return lambda wildcards, output: join(words)
+    made = python_command("report", "--o", marker(stage))
+    return lambda wildcards, output: made
 
 
 def report_failure() -> None:
     """Make the report once more when a run has failed; whatever hinders that is told."""
-    words = [sys.executable, "-m", "relion_dispatch.report", "--o", marker("failure")]
+    words = argv("relion_dispatch.report", "--o", marker("failure"))
     try:
         processes.run(words, timeout_s=TIMEOUT_S)
     except (DispatchError, OSError) as error:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shlex
-import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -14,6 +13,7 @@ from relion_dispatch.pipeline import commands
 from relion_dispatch.pipeline.commandline import option
 from relion_dispatch.pipeline.jobs import RESOURCES, StepJob
 from relion_dispatch.sharding.places import NOTHING, shard_dir
+from relion_dispatch.this_python import python_command
 
 if TYPE_CHECKING:
     from relion_dispatch.pipeline.steps import Project
@@ -27,11 +27,6 @@ _JOINING = {
     "picking": "--only_do_unfinished",
     "extraction": "--only_do_unfinished",
 }
-
-
-def command(module: str, *words: str) -> str:
-    """Write the command that runs a module of this package with this Python."""
-    return shlex.join([sys.executable, "-m", f"relion_dispatch.sharding.{module}", *words])
 
 
 def wanted(project: Project, name: str) -> bool:
@@ -50,7 +45,7 @@ def import_lines(project: Project) -> tuple[str, ...]:
     if project.settings.start == "particles":
         return commands.import_particles(project.settings, out=out)
     lines = commands.import_movies(project.settings, out=out)
-    return (*lines, command("keep", project.imported)) if project.shards else lines
+    return (*lines, python_command("sharding.keep", project.imported)) if project.shards else lines
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -114,9 +109,7 @@ class Step:
         joining, *others = self.lines
         lines = self.join or (f"{joining} {_JOINING[self.name]}", *others)
         # The job's directory holds what the shards have made: it is not cleared.
-        first = shlex.join(
-            [sys.executable, "-m", "relion_dispatch.project.enter", "begin", self.out]
-        )
+        first = python_command("project.enter", "begin", self.out)
         return replace(job, commands=lines, first=first, job_type=JOIN_TYPE, _plans={})
 
     # -------------------------------------------------------------- what the rule for shards needs
@@ -230,13 +223,15 @@ class Step:
             for line in self.lines
         ]
         lines[0] += self._or_unpicked(folder)
-        publish = command("publish", folder, "--out", self.out, "--result", self.result)
+        publish = python_command(
+            "sharding.publish", folder, "--out", self.out, "--result", self.result
+        )
         members = self.project.shards.get(shard, ())
         return replace(
             self.whole,
             out=folder,
             commands=(*lines, publish),
-            first=command("begin", folder, "--out", self.out, *self._lists(shard)),
+            first=python_command("sharding.begin", folder, "--out", self.out, *self._lists(shard)),
             data={**self.whole.data, "n_micrographs": len(members)},
             job_type="",
             follows=import_lines(self.project) if self.imported else (),
@@ -249,7 +244,7 @@ class Step:
             return ""
         (listed,) = (source.path for source in self._sources)
         words = ("--out", self.out, "--list", listed, "--result", self.result)
-        return f" || {command('unpicked', folder, *words)}"
+        return f" || {python_command('sharding.unpicked', folder, *words)}"
 
     def _lists(self, shard: str) -> list[str]:
         words = []

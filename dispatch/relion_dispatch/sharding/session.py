@@ -30,6 +30,7 @@ from relion_dispatch.pipeline.options import Settings
 from relion_dispatch.pipeline.paths import found_images
 from relion_dispatch.sharding import intake, register
 from relion_dispatch.sharding.arrivals import Arrivals, Stamp, whole
+from relion_dispatch.this_python import argv
 
 LOCK = Path(".relion_dispatch") / "watch.lock"
 #: How long after a run that failed the same work is tried again, in seconds.
@@ -256,7 +257,7 @@ class Session:
         extra: Sequence[str] = self.args.command or ()
         targets = [self.args.until, *self._report()]
         words = [*targets, "--profile", str(place), *extra]
-        return [sys.executable, "-m", "snakemake", *words]
+        return argv("snakemake", *words)
 
     def _report(self) -> list[str]:
         """Name the rule that makes the report again behind the last step, if there is one."""

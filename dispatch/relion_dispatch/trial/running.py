@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ from pathlib import Path
 from relion_dispatch import atomic, processes
 from relion_dispatch.errors import InputError
 from relion_dispatch.meter import Meter
+from relion_dispatch.this_python import argv
 
 #: Heads of runs at a cluster that are awake at a time.
 HEADS = 8
@@ -96,8 +96,8 @@ def run_all(folders: Mapping[str, Path], until: str, where: Place, *, quiet: boo
 
 
 def _run(folder: Path, until: str, options: list[str]) -> bool:
-    argv = [sys.executable, "-m", "snakemake", *options, "--nolock", "--until", until]
-    done = processes.run(argv, timeout_s=_WEEK_S, cwd=folder, error=InputError)
+    words = argv("snakemake", *options, "--nolock", "--until", until)
+    done = processes.run(words, timeout_s=_WEEK_S, cwd=folder, error=InputError)
     atomic.write_text(folder / "trial.log", done.stdout + done.stderr)
     return done.returncode == 0
 

@@ -67,7 +67,7 @@ for program in $programs; do
   }
 done
 rm -f Refine3D/job013/continue.star
-python -m relion_dispatch.pipeline.begin Refine3D/job013/ --root Refine3D/job013/run --science 5fc75889a4e47dfd --input Class3D/job012/run_it025_class001.mrc Select/job008/particles.star || echo "relion-dispatch: this job starts over: it could not be looked at" >&2
+python -P -m relion_dispatch.pipeline.begin Refine3D/job013/ --root Refine3D/job013/run --science 5fc75889a4e47dfd --input Class3D/job012/run_it025_class001.mrc Select/job008/particles.star || echo "relion-dispatch: this job starts over: it could not be looked at" >&2
 relion_dispatch_stop() {
   relion_dispatch_signalled=1
   [ -n "$relion_dispatch_main" ] || return 0

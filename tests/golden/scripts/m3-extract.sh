@@ -75,7 +75,7 @@ for program in $programs; do
   }
 done
 rm -f Extract/job006/continue.star
-python -m relion_dispatch.pipeline.begin Extract/job006/ --unfinished --science e9cf08ee74089ec1 --input AutoPick/job005/autopick.star CtfFind/job003/micrographs_ctf.star || echo "relion-dispatch: this job starts over: it could not be looked at" >&2
+python -P -m relion_dispatch.pipeline.begin Extract/job006/ --unfinished --science e9cf08ee74089ec1 --input AutoPick/job005/autopick.star CtfFind/job003/micrographs_ctf.star || echo "relion-dispatch: this job starts over: it could not be looked at" >&2
 relion_dispatch_stop() {
   relion_dispatch_signalled=1
   [ -n "$relion_dispatch_main" ] || return 0

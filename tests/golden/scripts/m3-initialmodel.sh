@@ -76,7 +76,7 @@ for program in $programs; do
   }
 done
 rm -f InitialModel/job011/continue.star
-python -m relion_dispatch.pipeline.begin InitialModel/job011/ --root InitialModel/job011/run --science e7c0d54a2a49facf --input Select/job008/particles.star || echo "relion-dispatch: this job starts over: it could not be looked at" >&2
+python -P -m relion_dispatch.pipeline.begin InitialModel/job011/ --root InitialModel/job011/run --science e7c0d54a2a49facf --input Select/job008/particles.star || echo "relion-dispatch: this job starts over: it could not be looked at" >&2
 relion_dispatch_stop() {
   relion_dispatch_signalled=1
   [ -n "$relion_dispatch_main" ] || return 0

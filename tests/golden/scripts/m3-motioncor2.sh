@@ -77,7 +77,7 @@ for program in $programs; do
   }
 done
 rm -f MotionCorr/job002/continue.star
-python -m relion_dispatch.pipeline.begin MotionCorr/job002/ --unfinished --science 1e1456ef4bbbdbae --input Import/job001/movies.star || echo "relion-dispatch: this job starts over: it could not be looked at" >&2
+python -P -m relion_dispatch.pipeline.begin MotionCorr/job002/ --unfinished --science 1e1456ef4bbbdbae --input Import/job001/movies.star || echo "relion-dispatch: this job starts over: it could not be looked at" >&2
 relion_dispatch_stop() {
   relion_dispatch_signalled=1
   [ -n "$relion_dispatch_main" ] || return 0

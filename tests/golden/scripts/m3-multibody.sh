@@ -76,7 +76,7 @@ for program in $programs; do
   }
 done
 rm -f MultiBody/job014/continue.star
-python -m relion_dispatch.pipeline.begin MultiBody/job014/ --root MultiBody/job014/run --science e8ad889dd31b4ace --input Refine3D/job013/run_it019_optimiser.star bodies.star || echo "relion-dispatch: this job starts over: it could not be looked at" >&2
+python -P -m relion_dispatch.pipeline.begin MultiBody/job014/ --root MultiBody/job014/run --science e8ad889dd31b4ace --input Refine3D/job013/run_it019_optimiser.star bodies.star || echo "relion-dispatch: this job starts over: it could not be looked at" >&2
 relion_dispatch_stop() {
   relion_dispatch_signalled=1
   [ -n "$relion_dispatch_main" ] || return 0

@@ -75,7 +75,7 @@ for program in $programs; do
   }
 done
 rm -f Polish/job020/continue.star
-python -m relion_dispatch.pipeline.begin Polish/job020/ --unfinished --science 97d9c9c8f01fbc39 --input CtfRefine/job018/particles_ctf_refine.star MotionCorr/job002/corrected_micrographs.star PostProcess/job016/postprocess.star || echo "relion-dispatch: this job starts over: it could not be looked at" >&2
+python -P -m relion_dispatch.pipeline.begin Polish/job020/ --unfinished --science 97d9c9c8f01fbc39 --input CtfRefine/job018/particles_ctf_refine.star MotionCorr/job002/corrected_micrographs.star PostProcess/job016/postprocess.star || echo "relion-dispatch: this job starts over: it could not be looked at" >&2
 relion_dispatch_stop() {
   relion_dispatch_signalled=1
   [ -n "$relion_dispatch_main" ] || return 0

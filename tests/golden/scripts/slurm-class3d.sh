@@ -71,7 +71,7 @@ for program in $programs; do
   }
 done
 rm -f Class3D/job012/continue.star
-python -m relion_dispatch.pipeline.begin Class3D/job012/ --root Class3D/job012/run --science b208844d93920c89 --input InitialModel/job011/initial_model.mrc Select/job008/particles.star || echo "relion-dispatch: this job starts over: it could not be looked at" >&2
+python -P -m relion_dispatch.pipeline.begin Class3D/job012/ --root Class3D/job012/run --science b208844d93920c89 --input InitialModel/job011/initial_model.mrc Select/job008/particles.star || echo "relion-dispatch: this job starts over: it could not be looked at" >&2
 relion_dispatch_stop() {
   relion_dispatch_signalled=1
   [ -n "$relion_dispatch_main" ] || return 0
