@@ -20,7 +20,7 @@ from types import FrameType
 
 from relion_dispatch import machine
 from relion_dispatch.localjobs import Job, Jobs, folder
-from relion_dispatch.processes import background
+from relion_dispatch.processes import start
 from relion_dispatch.this_python import argv
 
 #: Seconds between two looks for free cores.
@@ -36,7 +36,7 @@ class CancelledError(Exception):
 def submit(jobs: Jobs, script: Path, *, name: str, cores: int) -> str:
     """Start a job's process and return the job's id, once that process answers for the job."""
     job = jobs.add(name=name, script=str(script.absolute()), cores=cores)
-    runner = background(
+    runner = start(
         argv("relion_dispatch.localqueue", "run", job.job_id),
         log=jobs.folder / f"{job.job_id}.log",
     )
@@ -91,7 +91,7 @@ def _word(job: Job) -> str:
 
 def _run_script(jobs: Jobs, job: Job, held: Sequence[int]) -> int:
     """Run the script; it, and what it leaves behind, keeps the cores."""
-    with background(["bash", job.script], pass_fds=held) as process:
+    with start(["bash", job.script], pass_fds=held) as process:
         try:
             jobs.note(job.job_id, child=process.pid, child_born=_born(process.pid))
             return process.wait()

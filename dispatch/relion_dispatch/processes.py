@@ -86,33 +86,7 @@ def run(
     return Completed(returncode=done.returncode, stdout=done.stdout, stderr=done.stderr)
 
 
-def background(
-    argv: Sequence[str], *, log: Path | None = None, pass_fds: Sequence[int] = ()
-) -> subprocess.Popen[bytes]:
-    """Start a program in a session of its own that goes on without us.
-
-    Parameters
-    ----------
-    argv
-        Program and arguments.
-    log
-        Where its output goes; without it into ours.
-    pass_fds
-        File descriptors of ours that it keeps open.
-    """
-    with contextlib.ExitStack() as stack:
-        output = None if log is None else stack.enter_context(open(log, "wb"))
-        return subprocess.Popen(
-            list(argv),
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=output,
-            start_new_session=True,
-            pass_fds=pass_fds,
-        )
-
-
-def attached(
+def start(
     argv: Sequence[str],
     *,
     env: Mapping[str, str] | None = None,
@@ -120,7 +94,7 @@ def attached(
     apart: bool = True,
     pass_fds: Sequence[int] = (),
 ) -> Process:
-    """Start a program that is to end before we do.
+    """Start a program without waiting for it.
 
     Parameters
     ----------

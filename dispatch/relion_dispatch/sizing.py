@@ -25,7 +25,6 @@ from relion_dispatch import advice, partition_choice
 from relion_dispatch.cluster import Cluster, Partition
 from relion_dispatch.cpu_layouts import cpu_layout
 from relion_dispatch.errors import DoesNotFitError
-from relion_dispatch.frozen import dataclass
 from relion_dispatch.gpu_layouts import gpu_layout
 from relion_dispatch.image_copies import preread, scratch, without_preread
 from relion_dispatch.memory import gpu_mem_mb
@@ -63,56 +62,13 @@ def size(need: Need, cluster: Cluster) -> Size:
         return replace(found, notes=(note, *found.notes))
 
 
-@dataclass(frozen=True, kw_only=True)
-class Outlook:
-    """Whether a job will come to its end on a cluster, before anything is submitted.
-
-    Attributes
-    ----------
-    size
-        How it would run; None where it fits no partition.
-    fits_memory, fits_time
-        Whether a partition has the memory, and one a time limit above the estimate; true where
-        the data do not say.
-    warnings
-        What is to be feared, a sentence each; empty where nothing is.
-    """
-
-    size: Size | None
-    fits_memory: bool
-    fits_time: bool
-    warnings: tuple[str, ...] = ()
-
-
-def outlook(need: Need, cluster: Cluster) -> Outlook:
-    """Say whether the estimates of a job's memory and time fit any partition.
-
-    A part of a job is looked at with its ``current_size`` and ``iterations`` in ``need.problem``.
-    """
-    try:
-        found = size(need, cluster)
-    except DoesNotFitError as error:
-        return Outlook(size=None, fits_memory=False, fits_time=False, warnings=(str(error),))
-    lacking, slow = _fears(need, found, cluster)
-    return Outlook(
-        size=found,
-        fits_memory=not lacking,
-        fits_time=not slow,
-        warnings=tuple(text for text in (lacking, slow) if text),
-    )
-
-
 def warnings(need: Need, found: Size, cluster: Cluster) -> tuple[str, ...]:
     """Say what is to be feared of a job of a size: want of memory, and of time."""
-    return tuple(text for text in _fears(need, found, cluster) if text)
-
-
-def _fears(need: Need, found: Size, cluster: Cluster) -> tuple[str, str]:
     partition = cluster.partitions.get(found.partition)
     if partition is None:
-        return "", ""
-    lacking = _lacking(need, cluster, found, partition)
-    return lacking, partition_choice.too_long(found, partition)
+        return ()
+    fears = (_lacking(need, cluster, found, partition), partition_choice.too_long(found, partition))
+    return tuple(text for text in fears if text)
 
 
 def _lacking(need: Need, cluster: Cluster, found: Size, partition: Partition) -> str:

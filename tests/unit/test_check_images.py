@@ -22,7 +22,7 @@ def test_mrc_header(tmp_path: Path, order: str, mode: int) -> None:
     image = imagefiles.read(path)
     assert (image.kind, image.width, image.height, image.frames) == ("mrc", 30, 20, 7)
     assert image.angpix == pytest.approx(1.06)
-    assert (image.mode, image.compressed) == (mode, False)
+    assert image.mode == mode
 
 
 def test_mrc_extended_header_counts(tmp_path: Path) -> None:

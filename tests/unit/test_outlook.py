@@ -13,7 +13,7 @@ from relion_dispatch.errors import DoesNotFitError
 from relion_dispatch.memory import Problem
 from relion_dispatch.needs import Need
 from relion_dispatch.profiles import load_profile
-from relion_dispatch.sizing import outlook, size
+from relion_dispatch.sizing import size, warnings
 
 SLURM = Scheduler(submit=("sbatch",))
 SHORT = Partition(
@@ -107,37 +107,30 @@ def _refused(need: Need) -> str:
 # ---- Beforehand --------------------------------------------------------------------------------
 
 
+def _feared(need: Need, cluster: Cluster) -> tuple[str, ...]:
+    return warnings(need, size(need, cluster), cluster)
+
+
 def test_nothing_to_fear() -> None:
-    seen = outlook(replace(JOB, problem=Problem(box=100, n_particles=1000)), CLUSTER)
-    assert (seen.fits_memory, seen.fits_time, seen.warnings) == (True, True, ())
-    assert seen.size is not None
+    assert _feared(replace(JOB, problem=Problem(box=100, n_particles=1000)), CLUSTER) == ()
 
 
 def test_too_long_for_every_partition() -> None:
-    seen = outlook(JOB, ONLY_SHORT)
-    assert (seen.fits_memory, seen.fits_time) == (True, False)
-    (warning,) = seen.warnings
+    (warning,) = _feared(JOB, ONLY_SHORT)
     assert "more than any partition allows (short: 120): it will have to be continued" in warning
-
-
-def test_no_partition_at_all() -> None:
-    seen = outlook(replace(JOB, problem=Problem(box=1800)), CLUSTER)
-    assert (seen.size, seen.fits_memory) == (None, False)
-    assert "fits no partition" in seen.warnings[0]
 
 
 def test_this_machine_may_lack_memory() -> None:
     here = Cluster(partitions={"local": Partition(cores=2, mem_mb=8000)})
-    seen = outlook(replace(JOB, gpu="none", ranks="halves", problem=Problem(box=512)), here)
-    assert not seen.fits_memory
-    assert seen.warnings[0].endswith("MB of memory on a node, and gets 8000 MB.")
+    need = replace(JOB, gpu="none", ranks="halves", problem=Problem(box=512))
+    assert _feared(need, here)[0].endswith("MB of memory on a node, and gets 8000 MB.")
 
 
 def test_an_early_stage_fits_where_the_whole_does_not() -> None:
     whole = replace(JOB, problem=Problem(box=700, n_particles=1000, halves=True))
+    assert "fits no partition" in _refused(whole)
     early = replace(whole, problem=replace(whole.problem, current_size=200))
-    assert outlook(whole, CLUSTER).size is None
-    assert outlook(early, CLUSTER).size is not None
+    assert size(early, CLUSTER).partition == "short"
 
 
 # ---- Copies of images --------------------------------------------------------------------------

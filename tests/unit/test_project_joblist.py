@@ -169,7 +169,7 @@ def test_only_scheduled_jobs_are_forgotten() -> None:
 @pytest.mark.parametrize("to", FLAVOURS.values(), ids=FLAVOURS)
 def test_another_versions_list_is_turned_into_this_ones(to: Flavour) -> None:
     jobs = JobList.read(mine().write(), to)
-    jobs.set_state("Import/job001/", FAILED)
+    jobs.put(Job(name="Import/job001/", type=to.job_type("Import")), FAILED)
     again = JobList.read(jobs.write(), to)
 
     assert again.names == mine().names

@@ -251,7 +251,7 @@ def test_jobs_that_could_not_enter_themselves_are_entered_by_the_next_run(projec
 def test_what_the_user_has_marked_stays(project: Path) -> None:
     (project / POST.name / "RELION_JOB_EXIT_FAILURE").touch()
     jobs = listed(project)
-    jobs.set_state(POST.name, ABORTED)
+    jobs.put(POST.job, ABORTED)
     (project / FILE).write_text(jobs.write())
     planning.enter(project, [MASK, POST], 101)
     assert states(project)[POST.name] == ABORTED

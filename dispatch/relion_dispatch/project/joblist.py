@@ -174,14 +174,6 @@ class JobList:
         for name, _ in job.outputs:
             self._add_output(job.name, name)
 
-    def set_state(self, name: str, state: str) -> bool:
-        """Set a job's state; tell whether that was a change of one that is there."""
-        row = self._process(name)
-        if row is None or row[self._state] == self.flavour.state(state):
-            return False
-        row[self._state] = self.flavour.state(state)
-        return True
-
     def drop_outputs(self, name: str, gone: Iterable[str]) -> tuple[str, ...]:
         """Take files off a job's list of outputs that it did not make and nobody reads.
 

@@ -119,7 +119,7 @@ class Batch:
         words = command(self.args, first, self.folder, self.gpu)
         self._lay()
         log = Path(self.folder, "motioncor2.out")
-        process = processes.attached(words, log=log, apart=False)
+        process = processes.start(words, log=log, apart=False)
         code = self._follow(process)
         output = log.read_text(encoding="utf-8", errors="replace")
         if code != 0:

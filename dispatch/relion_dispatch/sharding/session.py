@@ -226,7 +226,7 @@ class Session:
         _say(f"running up to {self.args.until}")
         began = time.monotonic()
         environ = {**os.environ, intake.VARIABLE: "1"}
-        run = processes.attached(self._command(), env=environ, pass_fds=(self.lock,))
+        run = processes.start(self._command(), env=environ, pass_fds=(self.lock,))
         try:
             code = run.wait()
         except _Stopped:

@@ -61,8 +61,6 @@ class Image:
         MRC mode; None for other formats.
     bytes
         Size of the file.
-    compressed
-        Whether frames are compressed, so that files of equal shape differ in size.
     """
 
     kind: Kind
@@ -72,7 +70,6 @@ class Image:
     angpix: float | None
     mode: int | None
     bytes: int
-    compressed: bool
 
 
 def kind_of(path: str | os.PathLike[str]) -> Kind | None:
@@ -149,7 +146,6 @@ def _read_mrc(handle: BinaryIO, size: int, _whole: bool) -> Image:
         angpix=_mrc_angpix(header, order),
         mode=mode,
         bytes=size,
-        compressed=False,
     )
 
 
@@ -187,7 +183,6 @@ def _read_tiff(handle: BinaryIO, size: int, whole: bool) -> Image:
         angpix=file.first.angpix,
         mode=None,
         bytes=size,
-        compressed=file.first.compression != tiff.UNCOMPRESSED,
     )
 
 
@@ -221,7 +216,6 @@ def _eer(size: int, frames: int | None) -> Image:
         angpix=None,
         mode=None,
         bytes=size,
-        compressed=True,
     )
 
 
