@@ -6,12 +6,12 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
 
 from tests.cluster import slurm_cluster
+from tests.cluster.project import PATIENCE_S, lines, wait_until
 from tests.cluster.slurm_conf import Cluster
 
 pytestmark = pytest.mark.slurm
@@ -21,7 +21,7 @@ def sbatch(folder: Path, *options: str, wrap: str) -> str:
     """Run one job to its end and return its output."""
     output = folder / "job.out"
     argv = ["sbatch", "--wait", f"--output={output}", *options, "--wrap", wrap]
-    subprocess.run(argv, check=True, capture_output=True, cwd=folder, timeout=60)
+    subprocess.run(argv, check=True, capture_output=True, cwd=folder, timeout=PATIENCE_S)
     return output.read_text()
 
 
@@ -59,13 +59,7 @@ def test_accounting_knows_an_ended_job(slurm: Cluster, tmp_path: Path) -> None:
     with pytest.raises(subprocess.CalledProcessError):
         sbatch(tmp_path, "--job-name=three", wrap="exit 3")
     sacct = ["sacct", "-n", "-X", "-P", "--name=three", "--format=State,ExitCode"]
-    deadline = time.monotonic() + 20
-    while True:  # the record travels through slurmdbd
-        shown = subprocess.run(sacct, check=True, capture_output=True, text=True).stdout
-        if shown.startswith("FAILED") or time.monotonic() > deadline:
-            break
-        time.sleep(0.2)
-    assert shown == "FAILED|3:0\n"
+    wait_until(lambda: lines(sacct) == ["FAILED|3:0"])  # the record travels through slurmdbd
 
 
 @pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGKILL])
@@ -92,10 +86,7 @@ def test_nothing_is_left_when_the_owner_dies(tmp_path: Path, how: signal.Signals
             assert process.poll() is None
         assert len(of_cluster(tmp_path)) > len(Cluster(root=tmp_path).nodes)
         os.kill(process.pid, how)
-    deadline = time.monotonic() + 20
-    while of_cluster(tmp_path) and time.monotonic() < deadline:
-        time.sleep(0.1)
-    assert of_cluster(tmp_path) == []
+    wait_until(lambda: not of_cluster(tmp_path))
 
 
 def of_cluster(root: Path) -> list[str]:

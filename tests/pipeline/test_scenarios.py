@@ -11,16 +11,23 @@ import pytest
 import yaml
 
 from tests.demo import runner
+from tests.pipeline import variants
 from tests.pipeline.conftest import LOCAL, Finished
 
 pytestmark = pytest.mark.relion
 
+DEMO = variants.merged()
 QUICK: dict[str, dict[str, Any]] = {
     "class2d": {"iterations": 3},
     "select2d": {"resolution_factor": 3, "min_fraction": 0.0},
     "initial_model": {
         "starts": 1,
-        "sgd": {"initial_iterations": 3, "inbetween_iterations": 4, "final_iterations": 3},
+        "sgd": {
+            **DEMO["initial_model"]["sgd"],
+            "initial_iterations": 3,
+            "inbetween_iterations": 4,
+            "final_iterations": 3,
+        },
     },
     "class3d": {"iterations": 2},
     "select3d": {"resolution_factor": 3},
@@ -31,13 +38,8 @@ QUICK: dict[str, dict[str, Any]] = {
 
 def project_with(folder: Path, blocks: Mapping[str, Any]) -> Path:
     """Make a project with the demo's configuration, made quick, and some options changed."""
-    config = yaml.safe_load(runner.CONFIG.read_text())
-    for changes in (QUICK, blocks):
-        for name, value in changes.items():
-            old = config.get(name)
-            config[name] = {**old, **value} if isinstance(old, dict) else value
     folder.mkdir()
-    (folder / "config.yaml").write_text(yaml.safe_dump(config))
+    (folder / "config.yaml").write_text(yaml.safe_dump(variants.merged(QUICK, blocks)))
     (folder / "Snakefile").write_text(runner.SNAKEFILE)
     return folder
 

@@ -171,16 +171,14 @@ def test_without_a_module_command_the_path_is_taken_as_it_is(job: Job) -> None:
 
 
 def test_a_terminated_job_is_marked_as_failed(job: Job) -> None:
-    lines = STRICT + body(script("sleep 30"))
+    lines = STRICT + body(script("echo begun; sleep 600"))
     process = subprocess.Popen(["bash", "-c", lines], cwd=job.project, start_new_session=True)
-    for _ in range(200):
-        if (job.path / "run.out").exists():
-            break
+    while not (job.path / "run.out").exists() or "begun" not in job.text("run.out"):
+        assert process.poll() is None
         time.sleep(0.02)
-    time.sleep(0.1)
     os.killpg(process.pid, signal.SIGTERM)
 
-    assert process.wait(timeout=10) == 143
+    assert process.wait(timeout=60) == 143
     assert job.markers == ["RELION_JOB_EXIT_FAILURE"]
     assert "cancelled, or out of time" in job.text("run.err")
 
