@@ -7,7 +7,7 @@ import gc
 import os
 import sys
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from relion_dispatch import __version__
 from relion_dispatch.errors import DispatchError, InputError
@@ -66,8 +66,13 @@ def _parser(asked: Sequence[str]) -> argparse.ArgumentParser:
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     for name in [name for name in asked if name in _COMMANDS] or _COMMANDS:
         text, fill = _COMMANDS[name]
-        fill(commands.add_parser(name, help=text))
+        fill(commands.add_parser(name, **_told(text)))
     return parser
+
+
+def _told(text: str) -> dict[str, Any]:
+    """Tell what a command is for, among the others and in its own help."""
+    return {"help": text, "description": f"{text[0].upper()}{text[1:]}."}
 
 
 def _add_submit(parser: argparse.ArgumentParser) -> None:
@@ -107,23 +112,23 @@ def _add_env(parser: argparse.ArgumentParser) -> None:
 
 def _add_profile(parser: argparse.ArgumentParser) -> None:
     actions = parser.add_subparsers(required=True, metavar="ACTION")
-    listing = actions.add_parser("list", help="the profiles that can be used by name")
+    listing = actions.add_parser("list", **_told("the profiles that can be used by name"))
     listing.set_defaults(run=_profile_list)
-    show = actions.add_parser("show", help="what a profile says, all layers together")
+    show = actions.add_parser("show", **_told("what a profile says, all layers together"))
     show.add_argument("name", nargs="?", default="", help=_PROFILE_HELP)
     show.set_defaults(run=_profile_show)
-    install = actions.add_parser("install", help="make Snakemake find a profile by its name")
+    install = actions.add_parser("install", **_told("make Snakemake find a profile by its name"))
     install.add_argument("name", help="name or path of the profile")
     install.add_argument("--site", action="store_true", help="for all users of this machine")
     install.add_argument("--copy", action="store_true", help="a copy to edit, not a link")
     install.set_defaults(run=_profile_install)
-    check = actions.add_parser("check", help="compare a profile with the live scheduler")
+    check = actions.add_parser("check", **_told("compare a profile with the live scheduler"))
     check.add_argument("name", nargs="?", default="", help=_PROFILE_HELP)
     check.set_defaults(run=_profile_check)
-    new = actions.add_parser("new", help="write a first profile from the live scheduler")
+    new = actions.add_parser("new", **_told("write a first profile from the live scheduler"))
     new.add_argument("folder", help="the new profile's folder")
     new.set_defaults(run=_profile_new)
-    take = actions.add_parser("import-template", help="take over a RELION_QSUB_TEMPLATE")
+    take = actions.add_parser("import-template", **_told("take over a RELION_QSUB_TEMPLATE"))
     take.add_argument("template", help="the file that RELION_QSUB_TEMPLATE has named so far")
     take.add_argument("profile", nargs="?", default="", help=_PROFILE_HELP)
     take.add_argument("--name", default="submit", help="of the job type; default: submit")
@@ -187,18 +192,18 @@ def _add_calibrate(parser: argparse.ArgumentParser) -> None:
 
 
 _COMMANDS: dict[str, tuple[str, Callable[[argparse.ArgumentParser], None]]] = {
-    "submit": ("submit the job of a RELION parameter file", _add_submit),
-    "explain": ("say how a job would run, and why; changes nothing", _add_explain),
-    "env": ("print the settings that RELION's window needs", _add_env),
-    "profile": ("list, show, install, check and make profiles", _add_profile),
-    "status": ("show the project's jobs, from RELION's markers and the scheduler", _add_status),
+    "init": ("make a RELION project that is ready to run", _add_init),
+    "try": ("run a step on a few micrographs with several values side by side", _add_try),
     "watch": ("process movies as they arrive from the microscope", _add_watch),
+    "status": ("show the project's jobs, from RELION's markers and the scheduler", _add_status),
     "report": ("write what a project has come to as one HTML page", _add_report),
     "clean": ("take intermediate files of finished jobs away", _add_clean),
-    "calibrate": ("learn from finished jobs how much sizes have to change", _add_calibrate),
+    "explain": ("say how a job would run, and why; changes nothing", _add_explain),
+    "submit": ("submit the job of a RELION parameter file", _add_submit),
     "heal": ("look after a job that has failed: try it again, or say why not", _add_heal),
-    "try": ("run a step on a few micrographs with several values side by side", _add_try),
-    "init": ("make a RELION project that is ready to run", _add_init),
+    "env": ("print the settings that RELION's window needs", _add_env),
+    "profile": ("list, show, install, check and make profiles", _add_profile),
+    "calibrate": ("learn from finished jobs how much sizes have to change", _add_calibrate),
 }
 
 

@@ -35,7 +35,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--dry-run", action="store_true", help="only list what would go")
     parser.add_argument("--delete", action="store_true", help="remove instead of moving to Trash/")
-    parser.add_argument("--profile", default="", help="default: as for status")
+    parser.add_argument(
+        "--profile", default="", help="default: $RELION_DISPATCH_PROFILE, else Slurm if it is here"
+    )
 
 
 def main(args: argparse.Namespace) -> int:

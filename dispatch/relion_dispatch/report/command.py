@@ -13,7 +13,7 @@ from relion_dispatch.meter import Meter
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of ``report`` to a parser."""
     parser.add_argument(
-        "directory", type=Path, nargs="?", default=Path(), help="project directory (default: here)"
+        "folder", type=Path, nargs="?", default=Path(), metavar="DIR", help="the project"
     )
     parser.add_argument(
         "--output", type=Path, metavar="FILE", help="the page (default: report.html in the project)"
@@ -36,7 +36,7 @@ def main(args: argparse.Namespace) -> int:
 
     with Meter("making the report, part", quiet=args.quiet) as meter:
         try:
-            page = refresh(args.directory, args.output, fresh=args.fresh, say=meter.at)
+            page = refresh(args.folder, args.output, fresh=args.fresh, say=meter.at)
         except OSError as error:
             raise InputError(f"the report cannot be written: {error}") from error
     sys.stdout.write(f"{page}\n")

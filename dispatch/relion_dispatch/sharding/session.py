@@ -57,19 +57,28 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="STEP",
         help="the last step for new movies; default: extraction",
     )
-    parser.add_argument("--every", type=float, default=10, metavar="S", help="look so often; 10 s")
     parser.add_argument(
-        "--quiet", type=float, default=30, metavar="S", help="movies that changed no more for 30 s"
+        "--every", type=float, default=10, metavar="S", help="look so often; default: 10"
+    )
+    parser.add_argument(
+        "--quiet",
+        type=float,
+        default=30,
+        metavar="S",
+        help="take movies that have not changed for so long; default: 30",
     )
     parser.add_argument(
         "--patience",
         type=float,
         default=5,
         metavar="MIN",
-        help="a movie waits so long for its job to become full; 5 min",
+        help="start a job that is not full when a movie has waited so long; default: 5",
     )
     parser.add_argument(
-        "--idle", type=float, metavar="MIN", help="stop when nothing new came for so long"
+        "--idle",
+        type=float,
+        metavar="MIN",
+        help="stop when nothing new has come for so long; default: never",
     )
 
 
