@@ -14,34 +14,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from relion_dispatch.init import SNAKEFILE
+
 ROOT = Path(__file__).parents[2]
 CONFIG = Path(__file__).with_name("config.yaml")
 FINISHED = re.compile(r"Finished jobid: \d+ \(Rule: (\w+)\)")
 STARTED = re.compile(r"^(?:local)?(?:rule|checkpoint) (\w+):")
-SNAKEFILE = """\
-from relion_dispatch.pipeline import hooks
-from relion_dispatch.resources import workflow_dir
-
-configfile: "config.yaml"
-
-module relion:
-    snakefile: workflow_dir() / "Snakefile"
-    config: config
-
-use rule * from relion
-
-
-onstart:
-    hooks.started(config)
-
-
-onsuccess:
-    hooks.succeeded()
-
-
-onerror:
-    hooks.failed()
-"""
 
 
 @dataclass(kw_only=True)

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
+from relion_dispatch.init import SNAKEFILE
 from tests.demo import runner
 from tests.pipeline import variants
 from tests.pipeline.conftest import LOCAL, Finished
@@ -40,7 +41,7 @@ def project_with(folder: Path, blocks: Mapping[str, Any]) -> Path:
     """Make a project with the demo's configuration, made quick, and some options changed."""
     folder.mkdir()
     (folder / "config.yaml").write_text(yaml.safe_dump(variants.merged(QUICK, blocks)))
-    (folder / "Snakefile").write_text(runner.SNAKEFILE)
+    (folder / "Snakefile").write_text(SNAKEFILE)
     return folder
 
 
