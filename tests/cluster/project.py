@@ -114,5 +114,5 @@ def queue(*states: str) -> list[str]:
 
 def lines(argv: Sequence[str]) -> list[str]:
     """What a command prints, line by line."""
-    done = subprocess.run(argv, check=True, capture_output=True, text=True, timeout=60)
+    done = subprocess.run(argv, check=True, capture_output=True, text=True, timeout=240)
     return done.stdout.splitlines()

@@ -65,7 +65,7 @@ def running_node(label: str) -> str:
 def cancel(label: str) -> None:
     """Cancel a job as its owner might, from another terminal."""
     (name,) = (each for each in queue("running") if each.startswith(f"{label}."))
-    subprocess.run(["scancel", f"--name={name}"], check=True, timeout=60)
+    subprocess.run(["scancel", f"--name={name}"], check=True, timeout=240)
 
 
 def told(head: Head, rule: str) -> str:

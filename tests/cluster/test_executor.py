@@ -107,7 +107,7 @@ def test_a_kept_script_runs_by_hand(project: Project) -> None:
     assert project.run().returncode == 0
     (project.path / "out").unlink()
     (script,) = project.path.glob(".relion_dispatch/jobs/one-*/*.run")
-    subprocess.run(["sbatch", "--wait", str(script)], check=True, cwd=project.path, timeout=60)
+    subprocess.run(["sbatch", "--wait", str(script)], check=True, cwd=project.path, timeout=240)
     assert project.read("out") == "hello\n"
 
 
@@ -319,7 +319,7 @@ rule other:
     for folder in folders:
         assert "relion-dispatch: exit code" in (folder / "run.out").read_text()
     (script,) = project.path.glob(".relion_dispatch/jobs/one-7-*/*.run")
-    done_by_hand = subprocess.run(["bash", script], cwd=project.path, check=False, timeout=60)
+    done_by_hand = subprocess.run(["bash", script], cwd=project.path, check=False, timeout=240)
     assert done_by_hand.returncode == 3
 
 

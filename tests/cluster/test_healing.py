@@ -158,7 +158,7 @@ def test_a_job_of_the_window_that_a_person_cancels_stays_so(project: Project) ->
     faults.submit(project, folder, faults.refinement(folder), ngpu=0)
     faults.wait_for((project.path / folder / "run_it000_optimiser.star").exists)
     (running,) = faults.history(project, folder)
-    subprocess.run(["scancel", running.job_id], check=True, timeout=60)
+    subprocess.run(["scancel", running.job_id], check=True, timeout=240)
     faults.wait_for(lambda: faults.history(project, folder)[-1].again is not None)
     (only,) = faults.history(project, folder)
     assert (only.failure, only.again) == ("cancelled", False)

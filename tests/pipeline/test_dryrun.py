@@ -74,7 +74,7 @@ def project(tmp_path: Path) -> Path:
 def dry_run(project: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "snakemake", "-n", "-s", str(ROOT / "Snakefile"), *arguments]
     return subprocess.run(
-        command, cwd=project, capture_output=True, text=True, check=False, timeout=100
+        command, cwd=project, capture_output=True, text=True, check=False, timeout=600
     )
 
 

@@ -90,7 +90,7 @@ def test_the_window_and_a_run_share_the_job_list(project: Path, tmp_path: Path) 
         window.screenshot(tmp_path / "running.png")
         copy = run_again(window, row=1)
         window.wait_for(copy, SUCCEEDED)
-        assert run.wait(timeout=120) == 0, said.read_text()
+        assert run.wait(timeout=600) == 0, said.read_text()
         window.wait_for(CLASSES, SUCCEEDED)
         window.screenshot(tmp_path / "finished.png")
 

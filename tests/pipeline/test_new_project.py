@@ -67,7 +67,7 @@ def snakemake(project: Path, *words: str) -> subprocess.CompletedProcess[str]:
         stderr=subprocess.STDOUT,
         text=True,
         check=False,
-        timeout=120,
+        timeout=600,
     )
 
 

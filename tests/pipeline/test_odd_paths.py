@@ -120,7 +120,7 @@ def bash(project: Path, lines: Sequence[str], *, mpi: bool = False) -> bool:
             stdin=subprocess.DEVNULL,
             capture_output=True,
             check=False,
-            timeout=120,
+            timeout=600,
         )
         if done.returncode:
             return False

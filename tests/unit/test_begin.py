@@ -37,7 +37,7 @@ def test_a_job_starts_clean_but_keeps_its_logs(tmp_path: Path) -> None:
         (out / name).touch()
     (out / "link").symlink_to(tmp_path)
     done = processes.run(
-        ["bash", "-c", python_command("pipeline.begin", f"{out}/", "--clean")], timeout_s=20
+        ["bash", "-c", python_command("pipeline.begin", f"{out}/", "--clean")], timeout_s=60
     )
     assert (done.returncode, done.stderr) == (0, "")
     assert {path.name for path in out.iterdir()} == KEPT

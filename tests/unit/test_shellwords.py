@@ -70,7 +70,7 @@ def test_bash_reads_quoted_values_back() -> None:
         "#",
     ]
     script = "printf '%s\\0' " + " ".join(map(quote, values))
-    done = subprocess.run(["bash", "-c", script], capture_output=True, check=True, timeout=10)
+    done = subprocess.run(["bash", "-c", script], capture_output=True, check=True, timeout=60)
     assert done.stdout.decode().split("\0")[:-1] == values
 
 
