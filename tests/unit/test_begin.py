@@ -88,6 +88,16 @@ def test_a_stopped_refinement_goes_on_behind_its_newest_iteration(folder: Path) 
     assert first.science == second.science != ""
 
 
+def test_what_was_written_before_a_job_was_requeued_is_not_of_this_attempt(folder: Path) -> None:
+    log = folder / "run.err"
+    attempts.note(folder, 1, attempts.SUBMITTED, logs={str(log): 0})
+    started(folder, "--clean")
+    log.write_text("CANCELLED AT … DUE TO NODE FAILURE\n")
+    started(folder, "--clean")
+    first, second = attempts.read(folder)
+    assert (first.logs, second.logs) == ({str(log): 0}, {str(log): log.stat().st_size})
+
+
 def test_a_start_before_the_first_iteration_is_a_start(folder: Path) -> None:
     started(folder, "--clean")
     assert not started(folder, "--clean")

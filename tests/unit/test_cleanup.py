@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import os
+import time
 from pathlib import Path
 
 import pytest
@@ -272,6 +273,38 @@ def test_files_go_to_the_trash_and_come_back(
     assert files(project) == before
 
 
+def test_what_an_earlier_run_has_left_stays_in_the_trash(
+    project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert clean(project, "--harsh") == 0
+    trashed = files(project)
+    # The job runs again, and is at work; then it has ended.
+    marker = project / "Class3D/job004/RELION_JOB_EXIT_SUCCESS"
+    marker.unlink()
+    capsys.readouterr()
+    assert clean(project, "--restore", "--job", "Class3D/job004") == 0
+    assert "0 files are back.\nClass3D/job004  left in Trash/: " in capsys.readouterr().out
+    write(marker, at=time.time() + 60)
+    assert clean(project, "--restore") == 0
+    said = capsys.readouterr().out
+    assert "2 files are back.\nClass3D/job004  left in Trash/: " in said
+    assert "Extract" not in said
+    assert files(project) ^ trashed == {
+        f"{start}Extract/job003/Movies/{name}"
+        for start in ("", "Trash/")
+        for name in ("a.mrcs", "a_extract.star")
+    }
+
+
+def test_folders_in_folders_that_become_empty_go(tmp_path: Path) -> None:
+    names = [f"Extract/job003/Movies/{'deeper/' * depth}a.mrcs" for depth in range(12)]
+    for delete in (True, False):
+        for name in names:
+            write(tmp_path / name)
+        trash.take(tmp_path, names, delete=delete)
+        assert list((tmp_path / "Extract/job003").iterdir()) == []
+
+
 def test_a_dry_run_changes_nothing(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
     before = files(project)
     assert clean(project, "--dry-run", "--harsh") == 0
@@ -297,11 +330,12 @@ def test_without_knowing_what_is_needed_nothing_goes(project: Path) -> None:
     assert files(project) - before == {"config.yaml"}
 
 
-def test_an_emptied_trash_that_is_a_link_is_left(tmp_path: Path) -> None:
+def test_a_trash_that_is_a_link_is_left(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     write(tmp_path / "elsewhere/a")
     (tmp_path / "project").mkdir()
     (tmp_path / "project/Trash").symlink_to(tmp_path / "elsewhere")
-    assert trash.empty(tmp_path / "project") == 0
+    assert clean(tmp_path / "project", "--empty-trash") == 2
+    assert "elsewhere: empty that by hand" in capsys.readouterr().err
     assert (tmp_path / "elsewhere/a").exists()
 
 

@@ -66,7 +66,10 @@ def _trash(project: Path, only: Sequence[str], *, empty: bool) -> int:
     if empty:
         _write(f"Trash/ is gone: {size_text(trash.empty(project))} freed.\n")
     else:
-        _write(f"{trash.restore(project, only)} files are back.\n")
+        count, left = trash.restore(project, only)
+        _write(f"{count} files are back.\n")
+        for job in left:
+            _write(f"{job}  left in Trash/: it has run, or begun to, since it was cleaned up\n")
     return 0
 
 

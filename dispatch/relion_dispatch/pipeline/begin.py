@@ -105,7 +105,8 @@ def _note(folder: Path, science: str, *, goes_on: bool, behind: int | None) -> N
         number = last.number
     else:
         number = last.number + 1 if goes_on else 1
-        values |= {"asked": dict(last.asked), "changes": dict(last.changes)}
+        logs = attempts.lengths(Path(), last.logs)
+        values |= {"asked": dict(last.asked), "changes": dict(last.changes), "logs": logs}
     attempts.note(folder, number, attempts.STARTED, **values)
 
 
