@@ -9,9 +9,11 @@ from pathlib import Path
 
 import pytest
 
+from relion_dispatch.healing import attempts
 from relion_dispatch.report.refresh import PAGE, refresh
 from tests.browser import Page, browser
 from tests.pipeline.conftest import Finished
+from tests.unit.tiny_project import tiny
 
 pytestmark = [pytest.mark.relion, pytest.mark.browser]
 
@@ -104,6 +106,19 @@ def half_way(finished: Finished, tmp_path_factory: pytest.TempPathFactory) -> Pa
     return refresh(project)
 
 
+@pytest.fixture(scope="module")
+def tried_again(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The report of a job that ran out of memory once, with much to say about it."""
+    project = tiny(tmp_path_factory.mktemp("tried again"))
+    project.begin()
+    project.preprocess()
+    folder = project.root / "MotionCorr/job002"
+    attempts.note(folder, 1, attempts.STARTED)
+    said = [f"node {number:03d}: some of the step tasks have been killed" for number in range(3)]
+    attempts.note(folder, 1, attempts.ENDED, state="failed", failure="memory", evidence=said)
+    return refresh(project.root)
+
+
 def assert_quiet(page: Page) -> None:
     """Check that the page has told nothing and asked for nothing."""
     assert page.told == []
@@ -148,6 +163,24 @@ def test_nothing_is_wider_than_the_window(page: Page, report: Path, width: int) 
         f" && each.getBoundingClientRect().right > {width} + 1).map(each => each.outerHTML)"
     )
     assert beyond == []
+
+
+def test_all_parts_can_be_chosen_at_once(page: Page, report: Path) -> None:
+    page.open(report, width=1280)
+    beyond = "[...document.querySelectorAll('nav a')]"
+    beyond += ".filter(each => each.getBoundingClientRect().right > 1280)"
+    assert page.ask(f"{beyond}.map(each => each.textContent)") == []
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+def test_no_cell_hides_its_text(page: Page, tried_again: Path, width: int) -> None:
+    page.open(tried_again, width=width)
+    cells = page.ask(
+        "[...document.querySelectorAll('td')].filter(each => each.checkVisibility())"
+        ".map(each => [each.textContent, each.scrollWidth > each.clientWidth + 1])"
+    )
+    assert any("node 002: some of the step tasks have been killed" in text for text, _ in cells)
+    assert [text for text, hidden in cells if hidden] == []
 
 
 def test_figures_are_no_empty_frames(page: Page, report: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import html
 import json
 import re
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from html.parser import HTMLParser
 from pathlib import Path
@@ -17,8 +18,12 @@ from relion_dispatch.errors import InputError
 from relion_dispatch.healing import attempts
 from relion_dispatch.report import __main__ as rule
 from relion_dispatch.report import stages
+from relion_dispatch.report.content import Figure
+from relion_dispatch.report.parts.refinement import orientations
 from relion_dispatch.report.refresh import FOLDER, PAGE, refresh
-from tests.unit.tiny_project import CLASSES, Tiny, postprocess_star, tiny
+from relion_dispatch.report.source import load
+from tests.unit.star_files import loop
+from tests.unit.tiny_project import CLASSES, CONFIG, Tiny, postprocess_star, tiny
 
 pytestmark = pytest.mark.slow
 
@@ -418,6 +423,51 @@ def test_an_fsc_that_never_falls(tmp_path: Path) -> None:
     project.write("PostProcess/job046/postprocess.star", high)
     refresh(tmp_path)
     assert "never falls below 0.143" in words(section(page(project), "refine3d-1"))
+
+
+def drawn_directions(root: Path, symmetry: str, angles: Sequence[tuple[float, float]]) -> Figure:
+    project = tiny(root)
+    project.begin(sample={**CONFIG["sample"], "symmetry": symmetry})
+    name = "Refine3D/job035/run_data.star"
+    project.write(name, loop("particles", ("rlnAngleRot", "rlnAngleTilt"), angles))
+    return orientations(load(root), name)
+
+
+def test_directions_are_drawn_in_the_part_that_is_searched(tmp_path: Path) -> None:
+    # RELION has turned them by a little: three lie just beyond an edge, each beside one inside.
+    angles = [(0.5, 30), (-179.5, 30), (179.5, 60), (-0.5, 60), (90.2, 89.9), (-90.2, 90.1)]
+    drawn = drawn_directions(tmp_path, "D2", angles)
+    across = re.findall(r'text-anchor="middle">([\d−]+)<', drawn.svg)
+    assert (across[0], across[-1]) == ("0", "180")
+    assert "6 particles" in drawn.caption
+    assert "bright: 2 in one field" in drawn.caption
+
+
+@pytest.mark.parametrize("symmetry", ["C1", "C7", "D1", "D7", "T", "O", "I1"])
+def test_directions_beyond_the_edges_are_counted(tmp_path: Path, symmetry: str) -> None:
+    drawn = drawn_directions(tmp_path, symmetry, [(151, 91.9)] * 5 + [(100, 45)] * 4)
+    assert "bright: 5 in one field" in drawn.caption
+
+
+def test_a_model_without_a_resolution_spoils_nothing(tmp_path: Path) -> None:
+    project = tiny(tmp_path)
+    project.begin()
+    project.write("Select/job031/verdict.json", '{"verdict": "stop", "resolution_angst": Infinity}')
+    refresh(tmp_path)
+    assert "✗ stop" in section(page(project), "way")
+    assert 'class="failed"' not in page(project)
+
+
+def test_what_an_aborted_job_said_last_is_shown(tmp_path: Path) -> None:
+    project = tiny(tmp_path)
+    project.begin()
+    project.preprocess()
+    for name in ("run.out", "RELION_JOB_EXIT_ABORTED"):
+        project.write(f"AutoPick/job004/{name}", "")
+    project.write("AutoPick/job004/run.err", "no more\n")
+    refresh(tmp_path)
+    said = words(section(page(project), "resources"))
+    assert "picking aborted: the end of AutoPick/job004/run.err no more" in said
 
 
 # ---------------------------------------------------------------------------------- as rules do it

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import itertools
 import math
 import struct
@@ -21,9 +22,12 @@ from relion_dispatch.errors import InputError
 from relion_dispatch.pipeline import judge, tables
 from relion_dispatch.report import images, models, star, svg, tools
 from relion_dispatch.report.axes import Axis, angle_axis, axis, number, resolution_axis
+from relion_dispatch.report.parts import maps
+from relion_dispatch.report.source import load
 from relion_dispatch.report.star import MissingFileError
 from relion_dispatch.report.svg import Chart
 from tests.unit.star_files import class_row, loop, pairs, write_fsc, write_model, write_particles
+from tests.unit.tiny_project import tiny
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -233,6 +237,20 @@ def test_a_ball_looks_like_a_ball(tmp_path: Path) -> None:
     assert np.nanmean(lit[:20]) > np.nanmean(lit[20:])  # lit from above
     nothing = images.surface(ball, 2.0, 0)
     assert np.isnan(nothing).all()
+
+
+def test_sections_of_a_map_have_the_same_greys(tmp_path: Path) -> None:
+    project = tiny(tmp_path)
+    project.begin()
+    # Dense in all of the plane across z but for the middle: the other planes hold a line of it.
+    noise = np.random.default_rng(1).normal(0, 0.1, (32, 32, 32))
+    noise[16, :14], noise[16, 18:] = 5, 5
+    noise[:, :, 15:18] = np.minimum(noise[:, :, 15:18], 0.3)
+    project.image("map.mrc", noise)
+    (shown,) = maps.views(load(tmp_path), "map.mrc", "a map")
+    sections = [each for each in shown.pictures if each.label == "section"]
+    across_x = decoded(base64.b64decode(sections[2].uri.partition(",")[2]))
+    assert np.ptp(across_x) < 60
 
 
 def test_large_maps_are_averaged(tmp_path: Path) -> None:

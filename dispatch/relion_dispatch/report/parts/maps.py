@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
+
+import numpy as np
 
 from relion_dispatch.report import images
 from relion_dispatch.report.content import Picture, Pictures
@@ -11,7 +13,6 @@ from relion_dispatch.report.images import Image
 from relion_dispatch.report.source import Source
 
 if TYPE_CHECKING:
-    import numpy as np
     from numpy.typing import NDArray
 
 #: Px a side of a picture of a map.
@@ -49,11 +50,8 @@ def views(
     clean = images.lowpassed(clean, angpix, SMOOTH * angst) if angst else clean
     pictures = [
         *_surfaces(source, clean, angpix),
-        *(_grey(view, "section", f"across {axis}") for axis, view in _named(images.slices(map_))),
-        *(
-            _grey(view, "projection", f"along {axis}")
-            for axis, view in _named(images.projections(map_))
-        ),
+        *_greys(images.slices(map_), "section", "across"),
+        *_greys(images.projections(map_), "projection", "along"),
     ]
     side = len(map_) * angpix
     yield Pictures(
@@ -81,12 +79,11 @@ def _surfaces(
         yield picture(images.scaled(lit, 0.0, 1.0), label, f"along {axis}")
 
 
-def _named(views_: tuple[Image, ...]) -> Iterator[tuple[str, Image]]:
-    return zip(AXES, views_, strict=True)
-
-
-def _grey(view: Image, label: str, note: str) -> Picture:
-    return picture(images.grey(images.larger(view, VIEW_PX), 6), label, note)
+def _greys(views_: Iterable[Image], label: str, word: str) -> Iterator[Picture]:
+    """Show views of a map in the same greys: where there is little, little is to be seen."""
+    large = np.stack([images.larger(view, VIEW_PX) for view in views_])
+    for axis, pixels in zip(AXES, images.grey(large, 6), strict=True):
+        yield picture(pixels, label, f"{word} {axis}")
 
 
 def picture(pixels: NDArray[np.uint8], label: str, note: str) -> Picture:

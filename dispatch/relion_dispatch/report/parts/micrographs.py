@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 #: Tracks of so many micrographs are drawn over each other.
 TRACKS = 40
 SHOWN_OUTLIERS = 20
+#: Room around the tracks, so that an Å across is as long as one up.
+SQUARE = (114.0, 72.0, 12.0, 44.0)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -181,6 +183,7 @@ def tracks(source: Source) -> Figure | None:
         title="Motion of the frames of some movies, from the first frame on",
         x=axis("x (Å)", [-reach, reach]),
         y=axis("y (Å)", [-reach, reach]),
+        margins=SQUARE,
     )
     for at, (name, (xs, ys)) in enumerate(paths.items()):
         drawn.line(list(xs), list(ys), f"s{at % 6 + 1} track-line", tip=_base(name))

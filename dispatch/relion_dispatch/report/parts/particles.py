@@ -133,7 +133,8 @@ def micrograph(source: Source, name: str) -> Figure:
         for pick in found
     ]
     drawing = svg.wrap(body, title=title, width=width, height=height)
-    return Figure(svg=drawing, title=title, caption=_legend(found), large=True)
+    caption = f"{_legend(found)} Circles: {diameter:g} Å." if diameter else _legend(found)
+    return Figure(svg=drawing, title=title, caption=caption, large=True)
 
 
 def shown(image: Image, pixel: float, source: Source) -> tuple[Image, float]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterator
 from functools import partial
 
@@ -128,26 +129,41 @@ def orientations(source: Source, name: str) -> Figure:
     """Draw from where the particles are seen, on a map of the sphere of equal areas."""
     labels = ("rlnAngleRot", "rlnAngleTilt")
     table = star.columns(source.need(name), labels, most=MOST_ORIENTATIONS)
+    symmetry = source.settings.sample.symmetry
     rot, tilt = (star.numbers(table[label]) for label in labels)
-    rot = (rot + 180) % 360 - 180
+    rot, tilt = _searched(rot, tilt, symmetry)
     around, height = _frame(rot, tilt)
     bins = int(np.clip(math.sqrt(len(rot)), 12, BINS))
     counts, _, _ = np.histogram2d(
-        np.cos(np.radians(tilt)),
-        rot,
+        np.cos(np.radians(tilt)).clip(height.low, height.high),
+        rot.clip(around.low, around.high),
         bins=(bins // 2, bins),
         range=((height.low, height.high), (around.low, around.high)),
     )
     drawn = Chart(title="Orientations of the particles", x=around, y=height)
     most = float(counts.max())
     drawn.image(images.uri(images.tinted(counts[::-1] / (most or 1))), "number of particles")
-    symmetry = source.settings.sample.symmetry
     part = f", in the part of the sphere that {symmetry} leaves" if symmetry != "C1" else ""
     caption = (
         f"{tools.many(len(rot), 'particle')}{part}; equal areas are equal parts of the sphere."
         f" Dark: none; bright: {tools.whole(most)} in one field."
     )
     return Figure(svg=drawn.svg(), title="Orientations", caption=caption)
+
+
+def _searched(rot: Values, tilt: Values, symmetry: str) -> tuple[Values, Values]:
+    """Bring directions into the part of the sphere that RELION searches, for Cn and Dn.
+
+    It turns all that it tries by a few random degrees, so that some lie beyond the part's edges
+    (``removeSymmetryEquivalentPointsGeometric`` in its ``src/healpix_sampling.cpp``; the axes are
+    those of ``src/symmetries.cpp``: n-fold along z, two-fold along x).
+    """
+    found = re.fullmatch(r"([CD])(\d+)", symmetry.upper())
+    kind, part = (found[1], 360 / int(found[2])) if found else ("", 360.0)
+    if kind == "D":
+        rot, tilt = np.where(tilt > 90, -rot, rot), np.where(tilt > 90, 180 - tilt, tilt)
+    first = (90 if kind == "D" and part < 360 else 0) - part / 2
+    return (rot - first) % part + first, tilt
 
 
 def _frame(rot: Values, tilt: Values) -> tuple[Axis, Axis]:

@@ -41,15 +41,15 @@ def build(source: Source) -> Iterator[Block]:
 
 
 def failures(source: Source) -> Iterator[Listing]:
-    """Yield what failed jobs said last."""
+    """Yield what jobs said last that did not succeed."""
     for job in source.jobs:
-        if job.state is not State.FAILED:
+        if job.state not in (State.FAILED, State.ABORTED):
             continue
         lines = tail(source.file(f"{job.directory}/run.err"))
         printable = [
             "".join(each if each.isprintable() else " " for each in line) for line in lines
         ]
-        title = f"{job.step} failed: the end of {job.directory}/run.err"
+        title = f"{job.step} {job.state.value}: the end of {job.directory}/run.err"
         yield Listing(title=title, text="\n".join(printable), open=True)
 
 

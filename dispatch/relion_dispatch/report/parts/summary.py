@@ -81,7 +81,7 @@ def _stage(
         directory=directory.rstrip("/"),
         count="" if count is None else tools.whole(count),
         unit=unit,
-        resolution="" if resolution is None else tools.angst(resolution),
+        resolution=tools.angst(resolution) if resolution and math.isfinite(resolution) else "",
         level=level if level in LEVELS else "",
         done=count is not None,
     )
