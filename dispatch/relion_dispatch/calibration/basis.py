@@ -148,11 +148,12 @@ def path_of(script_path: str) -> Path:
 
 def note(plan: Plan) -> None:
     """Keep a plan's basis beside its script; a disk that does not take it is no reason to stop."""
+    from relion_dispatch.atomic import write_text
+
     if plan.basis is None or not plan.script_path:
         return
     try:
-        text = json.dumps(plan.basis.to_json())
-        path_of(plan.script_path).write_text(f"{text}\n", encoding="utf-8")
+        write_text(path_of(plan.script_path), f"{json.dumps(plan.basis.to_json())}\n")
     except (OSError, TypeError, ValueError):
         return
 
