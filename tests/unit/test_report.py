@@ -20,8 +20,9 @@ from relion_dispatch.report import __main__ as rule
 from relion_dispatch.report import stages
 from relion_dispatch.report.content import Figure
 from relion_dispatch.report.parts.refinement import orientations
-from relion_dispatch.report.refresh import FOLDER, PAGE, refresh
+from relion_dispatch.report.refresh import PAGE, refresh
 from relion_dispatch.report.source import load
+from relion_dispatch.report.stages import FOLDER
 from tests.unit.star_files import loop
 from tests.unit.tiny_project import CLASSES, CONFIG, Tiny, postprocess_star, tiny
 

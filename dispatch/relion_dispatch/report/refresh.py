@@ -17,10 +17,9 @@ from relion_dispatch.errors import DispatchError
 from relion_dispatch.report.content import Block, Text, from_json, to_json
 from relion_dispatch.report.parts import parts
 from relion_dispatch.report.source import Part, Source, load
+from relion_dispatch.report.stages import FOLDER
 from relion_dispatch.report.star import MissingFileError
 
-#: Where finished parts are kept, in the project.
-FOLDER = ".relion_dispatch/report"
 PAGE = "report.html"
 
 

@@ -10,7 +10,7 @@ from relion_dispatch.errors import DispatchError
 from relion_dispatch.pipeline.paths import Paths
 from relion_dispatch.this_python import argv, python_command
 
-#: Where the rules leave word that they have made a report.
+#: Where finished parts are kept, and where the rules leave word that they have made a report.
 FOLDER = ".relion_dispatch/report"
 #: Seconds that a report may take when a run has failed.
 TIMEOUT_S = 600.0
