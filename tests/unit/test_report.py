@@ -19,6 +19,7 @@ from relion_dispatch.healing import attempts
 from relion_dispatch.report import __main__ as rule
 from relion_dispatch.report import stages
 from relion_dispatch.report.content import Figure
+from relion_dispatch.report.parts import classes
 from relion_dispatch.report.parts.refinement import orientations
 from relion_dispatch.report.refresh import PAGE, refresh
 from relion_dispatch.report.source import load
@@ -161,6 +162,21 @@ def test_classes_are_kept_or_rejected(whole: Tiny) -> None:
     assert text.count('class="picture kept"') == CLASSES - 1
     assert text.count('class="picture rejected"') == 1
     assert f"4 classes with {whole.total - 4} particles" in words(text)
+
+
+def test_classes_that_are_not_shown_are_counted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(classes, "SHOWN", 2)
+    project = tiny(tmp_path)
+    project.begin()
+    project.preprocess()
+    project.pick()
+    project.classify_2d()
+    refresh(tmp_path)
+    text = section(page(project), "class2d")
+    assert text.count('class="picture kept"') == 2
+    assert f"Smaller classes that are not shown: {CLASSES - 2}." in words(text)
 
 
 def test_every_picture_says_what_it_shows(whole: Tiny) -> None:

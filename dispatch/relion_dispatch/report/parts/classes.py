@@ -90,6 +90,8 @@ def _average(source: Source, each: ClassStatistics, count: int, state: str) -> P
 def _sum(model: Model, found: Counter[int], chosen: set[str] | None) -> str:
     total = sum(found.values())
     words = "Below each class: its particles and its estimated resolution."
+    if (more := len(model.classes) - SHOWN) > 0:
+        words += f" Smaller classes that are not shown: {tools.whole(more)}."
     if chosen is None:
         return f"{words} Nothing has been chosen yet."
     good = [each for each in model.classes if same(each.image) in chosen]
