@@ -44,6 +44,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         sys.stdout = open(os.devnull, "w")  # noqa: SIM115 - nobody reads us any more
         return 0
+    except OSError as error:
+        print(f"relion-dispatch: error: {error}", file=sys.stderr)
+        return InputError.exit_code
     except KeyboardInterrupt:
         print("relion-dispatch: interrupted", file=sys.stderr)
         return 130  # what a shell says of a program that Ctrl-C has ended
@@ -314,7 +317,10 @@ def _profile_install(args: argparse.Namespace) -> int:
     from relion_dispatch import profiles
 
     place = profiles.install(args.name, site=args.site, copy=args.copy)
-    _write(f"{place}\nsnakemake --profile {place.name} and relion-dispatch find it now.\n")
+    who = "snakemake and relion-dispatch find"
+    if not profiles.is_snakemake_profile(place):
+        who = f"relion-dispatch finds (snakemake wants a {profiles.SNAKEMAKE_FILES[0]} too)"
+    _write(f"{place}\n{who} it by --profile {place.name} now.\n")
     return 0
 
 

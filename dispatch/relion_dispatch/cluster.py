@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import field
 from typing import Literal
 
+from relion_dispatch.errors import InputError
 from relion_dispatch.frozen import dataclass
 
 
@@ -140,3 +141,28 @@ class Cluster:
     def local(self) -> bool:
         """Whether jobs run here, without a scheduler."""
         return not self.scheduler.submit
+
+
+def filled(key: str, text: str, **values: object) -> str:
+    """Fill in what stands between braces in a text of the cluster file.
+
+    Parameters
+    ----------
+    key, text
+        Its key, for messages, and the text.
+    **values
+        What may be filled in.
+
+    Raises
+    ------
+    InputError
+        When anything else stands between braces.
+    """
+    try:
+        return text.format(**values)
+    except (LookupError, ValueError, AttributeError):
+        known = ", ".join(f"{{{name}}}" for name in values)
+        raise InputError(
+            f"{key}: '{text}' cannot be filled in; between braces may stand {known}"
+            " (braces for the shell are written twice)"
+        ) from None

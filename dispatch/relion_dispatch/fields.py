@@ -63,6 +63,7 @@ EXTRAS = (
 #: Names of queues that stand for no wish: RELION's own default, and ours.
 NO_QUEUE = ("", "auto", "openmpi", "default")
 
+_EXTRA = "RELION_QSUB_EXTRA"
 _YES = ("yes", "true", "1", "y")
 
 
@@ -93,14 +94,14 @@ def read(comments: Mapping[str, str], environment: Mapping[str, str]) -> Wishes:
     comments
         The fields: queue, mpinodes, extra1, ….
     environment
-        Environment variables: which extra field is which shows in ``RELION_QSUB_EXTRAn``.
+        Environment variables: which extra field is which shows in ``RELION_QSUB_EXTRAn``. Without
+        any of these (a terminal in which RELION was not started) they are the hook's.
     """
     known = {each.label: each.parameter for each in EXTRAS}
     extras = {
         known[label]: comments[f"extra{number}"]
-        for number in range(1, 100)
-        if (label := environment.get(f"RELION_QSUB_EXTRA{number}", "")) in known
-        and comments.get(f"extra{number}")
+        for number, label in _labels(environment).items()
+        if label in known and comments.get(f"extra{number}")
     }
     explain = extras.pop("explain", "").strip().lower() in _YES
     profile = extras.pop("profile", "")
@@ -111,6 +112,16 @@ def read(comments: Mapping[str, str], environment: Mapping[str, str]) -> Wishes:
         overrides["hoped_nproc"] = int(comments["mpinodes"])
     overrides.update({n: value for n, value in comments.items() if n.startswith("extra")})
     return Wishes(overrides=overrides, profile=profile, explain=explain)
+
+
+def _labels(environment: Mapping[str, str]) -> Mapping[int, str]:
+    """Return the labels of the window's extra fields by their numbers."""
+    found = {
+        int(name[len(_EXTRA) :]): label
+        for name, label in environment.items()
+        if name.startswith(_EXTRA) and name[len(_EXTRA) :].isdecimal()
+    }
+    return found or {number: each.label for number, each in enumerate(EXTRAS, start=1)}
 
 
 def with_partition(overrides: Mapping[str, object], cluster: Cluster) -> dict[str, object]:

@@ -126,7 +126,10 @@ def _is_comment(line: str) -> bool:
 
 def _check(rest: Sequence[tuple[int, str]], comments: Sequence[str], name: str) -> None:
     if comments and comments[0].startswith("#!"):
-        raise InputError(f"{name} is a shell script, not RELION's parameters: {_EXPECTED}")
+        raise InputError(
+            f"{name} is a shell script, not RELION's parameters: {_EXPECTED}. In RELION's window"
+            f" set 'Standard submission script' to {TEMPLATE} ($RELION_QSUB_TEMPLATE)"
+        )
     for number, line in rest:
         if found := _PLACEHOLDER.search(line):
             raise InputError(

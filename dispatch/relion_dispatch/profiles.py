@@ -28,7 +28,8 @@ VARIABLE = "RELION_DISPATCH_PROFILE"
 #: Names a site's own cluster file, laid over every profile.
 SITE_VARIABLE = "RELION_DISPATCH_SITE"
 
-_SNAKEMAKE_FILES = ("config.yaml", "profile.yaml")
+#: Names of Snakemake's settings inside a profile's folder.
+SNAKEMAKE_FILES = ("config.yaml", "profile.yaml")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -127,7 +128,7 @@ def find(name: str) -> Path:
         When there is none.
     """
     for place in _places(name):
-        if cluster_file(place) is not None or _is_snakemake_profile(place):
+        if cluster_file(place) is not None or is_snakemake_profile(place):
             return place
     raise InputError(
         f"no profile '{name}': looked for {', '.join(map(str, _places(name)))};"
@@ -218,12 +219,12 @@ def new(folder: str | os.PathLike[str], cluster_text: str) -> Path:
     from relion_dispatch.atomic import write_text
 
     place = Path(folder).absolute()
-    if cluster_file(place) or _is_snakemake_profile(place):
+    if cluster_file(place) or is_snakemake_profile(place):
         raise InputError(f"{place} is a profile already: remove it, or give another folder")
-    settings = (_shipped_dir() / "slurm" / _SNAKEMAKE_FILES[0]).read_text(encoding="utf-8")
+    settings = (_shipped_dir() / "slurm" / SNAKEMAKE_FILES[0]).read_text(encoding="utf-8")
     try:
         write_text(place / config.FILE_NAMES[0], cluster_text)
-        write_text(place / _SNAKEMAKE_FILES[0], settings)
+        write_text(place / SNAKEMAKE_FILES[0], settings)
     except OSError as error:
         raise InputError(f"cannot write {place}: {error.strerror}") from None
     return place
@@ -255,8 +256,9 @@ def _said(value: object) -> object:
     return list(value) if isinstance(value, tuple) else value
 
 
-def _is_snakemake_profile(place: Path) -> bool:
-    return any((place / name).is_file() for name in _SNAKEMAKE_FILES)
+def is_snakemake_profile(place: Path) -> bool:
+    """Say whether a folder has settings of Snakemake's."""
+    return any((place / name).is_file() for name in SNAKEMAKE_FILES)
 
 
 def _places(name: str) -> list[Path]:

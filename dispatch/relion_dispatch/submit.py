@@ -39,8 +39,11 @@ PIPELINE_HAS_CHANGED = ".pipeline_has_changed"
 #: What the scheduler said to the submission, in the job's directory: it holds the job's id.
 JOB_ID_FILE = "run.jobid"
 
+#: What RELION calls the file that it makes from the template, in the job's directory.
+SCRIPT_NAME = "run_submit.script"
+
 #: Submit commands that run the script here and now.
-SHELLS = ("bash", "sh")
+SHELLS = ("bash", "sh", "csh", "tcsh", "dash", "ksh", "zsh")
 
 _NONE: Mapping[str, object] = {}
 
@@ -106,10 +109,10 @@ def submit(submission: Submission) -> str:
         if wishes.explain:
             return _explained(made)
         return send(made, case)
-    except DispatchError as error:
-        if job is not None:
-            Path(folder_of(job.outfile), HEAL_FILE).unlink(missing_ok=True)
-        _leave(job.outfile if job else _first_line(submission.script), error)
+    except Exception as error:
+        known = isinstance(error, DispatchError | OSError)
+        reason = str(error) if known else f"{type(error).__name__}: {error}"
+        _leave(_job_dir(job, submission.script), reason)
         raise
 
 
@@ -150,12 +153,14 @@ def send(made: Plan, case: Case, attempt: int = 1, changes: Mapping[str, object]
         env=outer_environment(os.environ),
         error=SchedulerError,
     )
+    said = "\n".join((done.stderr.strip() or done.stdout.strip()).splitlines()[-10:])
     if done.returncode and not here:
-        said = (done.stderr.strip() or done.stdout.strip()).splitlines()
         raise SchedulerError(
-            f"'{shlex.join(argv)}' refused the job (exit code {done.returncode}):\n"
-            + "\n".join(said[-10:])
+            f"'{shlex.join(argv)}' refused the job (exit code {done.returncode}):\n{said}"
         )
+    if done.returncode and not any(Path(made.job_dir, name).exists() for name in MARKERS):
+        # A script of a site's own, which marks nothing.
+        _leave(made.job_dir, f"'{shlex.join(argv)}' failed (exit code {done.returncode}):\n{said}")
     if not here:
         Path(made.job_dir, JOB_ID_FILE).write_text(done.stdout, encoding="utf-8")
         _follow_up(made, case, attempt, done.stdout)
@@ -236,8 +241,8 @@ def _planned(case: Case, wishes: fields.Wishes) -> Plan:
     made = plan(case.request, case.profile)
     queue = wishes.overrides.get("queue")
     if queue and "partition" not in case.request.overrides:
-        note = f"Queue '{queue}' is no partition of profile {case.profile.name}: not heeded."
-        made = replace(made, notes=(*made.notes, note))
+        text = f"Queue '{queue}' is no partition of profile {case.profile.name}: not heeded."
+        made = replace(made, warnings=(*made.warnings, text))
     return made
 
 
@@ -259,13 +264,24 @@ def _clean(made: Plan) -> None:
     Path(made.exit_file).unlink(missing_ok=True)
 
 
-def _leave(outfile: str, error: DispatchError) -> None:
+def _job_dir(job: JobScript | None, script: str) -> str:
+    """Return the job's directory: where its output goes, or where RELION has put its script.
+
+    The script may be made from another template than ours, with no output file on its first line.
+    """
+    named = folder_of(job.outfile if job else _first_line(script))
+    if named and Path(named).is_dir():
+        return named
+    return folder_of(script) if Path(script).name == SCRIPT_NAME else ""
+
+
+def _leave(folder: str, reason: str) -> None:
     """Mark a job as failed and say why in its ``run.err``, as far as the disk lets us."""
-    folder = folder_of(outfile)
     if not folder or not Path(folder).is_dir():
         return
     try:
-        _append(f"{folder}run.err", f"relion-dispatch: {error}\n")
+        Path(folder, HEAL_FILE).unlink(missing_ok=True)
+        _append(f"{folder}run.err", f"relion-dispatch: {reason}\n")
         Path(folder, MARKERS[0]).unlink(missing_ok=True)
         Path(folder, MARKERS[1]).touch()
         call_gui(Path())

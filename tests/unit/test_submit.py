@@ -110,6 +110,56 @@ def test_whatever_is_wrong_is_left_there(
     assert (project / ".pipeline_has_changed").exists()
 
 
+def test_a_script_of_another_template_is_left_there_too(project: Path) -> None:
+    """RELION's window remembers the template of an earlier day."""
+    script = Path(FOLDER, "run_submit.script")
+    script.write_text(f"#!/bin/csh\n#$ -o {FOLDER}/run.out\nmpirun {LINE}\n")
+
+    assert cli.main(["submit", "--profile", "m3", str(script)]) == 2
+    assert "set 'Standard submission script' to" in (project / FOLDER / "run.err").read_text()
+    assert (project / FOLDER / "RELION_JOB_EXIT_FAILURE").exists()
+
+
+@pytest.mark.parametrize(
+    "cluster, template, reason",
+    [
+        ("launcher: 'mpirun -n {nproc}'", "{{ job.body }}", "between braces may stand {ntasks}"),
+        ("gres: 'gpu:{kind}'", "{{ job.body }}", "between braces may stand {gpus}, {gpu_type}"),
+        ("modules: []", "one\n{{ job.nproc + job.mem }}", "submit.sh.j2:2: unsupported operand"),
+        ("modules: []", '{% extends "submit.sh.j2" %}', "submit.sh.j2:1: it extends itself"),
+    ],
+)
+def test_a_profile_that_is_wrong_is_left_there_too(
+    project: Path, cluster: str, template: str, reason: str
+) -> None:
+    profile = project / "profile"
+    (profile / "templates").mkdir(parents=True)
+    node = "{cores: 8, mem_mb: 64000, gpus_per_node: 2}"
+    (profile / "dispatch.yaml").write_text(
+        f"cluster:\n  partitions: {{gpu: {node}}}\n  {cluster}\n"
+    )
+    (profile / "templates/submit.sh.j2").write_text(template)
+
+    assert cli.main(["submit", "--profile", str(profile), write(LINE)]) == 2
+    assert reason in (project / FOLDER / "run.err").read_text()
+    assert (project / FOLDER / "RELION_JOB_EXIT_FAILURE").exists()
+
+
+@pytest.mark.parametrize("error", [OSError("the disk is full"), RuntimeError("our own fault")])
+def test_whatever_happens_is_left_there(
+    project: Path, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise error
+
+    monkeypatch.setattr("relion_dispatch.submit.write_text", fail)
+    with pytest.raises(type(error)):
+        submit(Submission(script=write(LINE), profile="m3"))
+
+    assert str(error) in (project / FOLDER / "run.err").read_text()
+    assert (project / FOLDER / "RELION_JOB_EXIT_FAILURE").exists()
+
+
 def test_a_dry_run_changes_nothing(project: Path, capfd: pytest.CaptureFixture[str]) -> None:
     script = write(LINE)
     before = sorted(project.rglob("*"))
@@ -141,6 +191,17 @@ def test_the_guis_fields_count(
 
     wanted = {"partition=m3c", "time=02:00:00", "account=gold", "gres=gpu:4"}
     assert {f"#SBATCH --{option}" for option in wanted} <= set(out.splitlines())
+
+
+def test_the_guis_fields_count_in_any_terminal(
+    project: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    script = write(LINE, comments="# queue: m3d\n# extra1: 2h\n# extra2: 1")
+    _, out, _ = run(capfd, "explain", "--json", "--profile", "m3", script)
+
+    explained = json.loads(out)
+    assert (explained["runtime_min"], explained["gpus_per_node"]) == (120, 1)
+    assert explained["warnings"] == ["Queue 'm3d' is no partition of profile m3: not heeded."]
 
 
 def test_explain_only_submits_nothing(
@@ -186,6 +247,9 @@ def test_explain_in_words(project: Path, capfd: pytest.CaptureFixture[str]) -> N
 
     for part in (
         "class2d -> refine -> gpu -> submit",
+        "class2d is the first that matches: command relion_refine, without --continue",
+        "refine: removes --no_parallel_disc_io, adds --dont_combine_weights_via_disc",
+        "threads: yes, gpu: shared, memory: refine",
         "9 ranks of 2 threads",
         "#SBATCH --ntasks=9",
     ):

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from relion_dispatch.cluster import filled
 from relion_dispatch.healing import continuing
 from relion_dispatch.healing.shell import GoingOn
 from relion_dispatch.this_python import python_command
@@ -81,7 +82,7 @@ def follow_up(request: Request, profile: Profile) -> tuple[str, ...]:
         return ()
     if Path(healing.follow_up[0]).name != Path(cluster.scheduler.submit[0]).name:
         return ()  # it is for another scheduler
-    filled = {
+    values = {
         "job_id": "{job_id}",
         "partition": healing.follow_up_partition or _cheapest(cluster),
         "log": request.errfile.replace("%", "%%"),
@@ -93,7 +94,8 @@ def follow_up(request: Request, profile: Profile) -> tuple[str, ...]:
         if value is not None
     ]
     command = python_command("cli", "heal", "--profile", name, *given, request.script_path)
-    return (*(word.format(**filled) for word in healing.follow_up), command)
+    words = (filled("follow_up", word, **values) for word in healing.follow_up)
+    return (*words, command)
 
 
 def _text(value: object) -> str:
