@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from relion_dispatch.needs import count
 from relion_dispatch.plan import Plan
 
 
@@ -40,14 +41,14 @@ def _job_type(plan: Plan) -> Iterator[str]:
 
 def _size(plan: Plan) -> Iterator[str]:
     nodes = f", on the nodes {'+'.join(map(str, plan.ranks_on))}" if plan.nodes > 1 else ""
-    yield f"{plan.ntasks} ranks of {plan.cpus_per_task} threads{nodes}"
+    yield f"{count(plan.ntasks, 'rank')} of {count(plan.cpus_per_task, 'thread')}{nodes}"
     if plan.gpus:
         need = (
             f", {plan.gpu_mem_mb_per_rank} MB of each for a rank"
             if plan.gpu_mem_mb_per_rank
             else ""
         )
-        yield f'{plan.gpus_per_node} GPUs a node{need}, --gpu "{plan.gpu_map}"'
+        yield f'{count(plan.gpus_per_node, "GPU")} a node{need}, --gpu "{plan.gpu_map}"'
     where = f"partition {plan.partition}, " if plan.partition else ""
     time = f", {plan.runtime_min} minutes" if plan.runtime_min else ""
     yield f"{where}{plan.mem_mb} MB of memory a node{time}"

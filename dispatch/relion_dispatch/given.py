@@ -31,7 +31,7 @@ def size(resolved: Resolved, command: Command, need: Need, cluster: Cluster) -> 
     """
     nproc = need.nproc or 1
     notes = [f"{nproc} ranks, as job type {resolved.name} says."]
-    if resolved.adjust:
+    if resolved.adjust and not command.has("multibody_masks"):
         nproc, note = _adjusted(nproc, resolved.adjust, need.problem, cluster)
         notes.append(note)
     if command.has("split_random_halves") and nproc % 2 == 0:

@@ -127,7 +127,10 @@ class Plan:
         The command that submits what looks after the job should it fail, ``{job_id}`` not filled
         in; empty where nothing does.
     warnings
-        What is to be feared of the job: want of memory, and of time, a sentence each.
+        What is to be feared of the job, such as want of memory and of time, and what of the
+        user's wishes cannot be, a sentence each.
+    older
+        Whether its type says its numbers itself, as those of the older dispatcher do.
     """
 
     job_type: str
@@ -155,6 +158,7 @@ class Plan:
     basis: Basis | None = None
     follow_up: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
+    older: bool = False
 
     @property
     def command(self) -> str:
@@ -229,9 +233,11 @@ class Plan:
     @property
     def summary(self) -> str:
         """The size in a few words."""
-        parts = [f"{self.ntasks} ranks of {self.cpus_per_task} threads"]
+        from relion_dispatch.needs import count
+
+        parts = [f"{count(self.ntasks, 'rank')} of {count(self.cpus_per_task, 'thread')}"]
         parts += [f"{self.nodes} nodes"] if self.nodes > 1 else []
-        parts += [f"{self.gpus_per_node} GPUs a node"] if self.gpus else []
+        parts += [f"{count(self.gpus_per_node, 'GPU')} a node"] if self.gpus else []
         return ", ".join([*parts, f"{self.mem_mb} MB a node"])
 
     @cached_property

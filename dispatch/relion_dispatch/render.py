@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from functools import cache
 from pathlib import Path
@@ -12,6 +13,7 @@ from relion_dispatch.errors import InputError
 
 if TYPE_CHECKING:
     import jinja2
+    from jinja2.bccache import Bucket
 
     from relion_dispatch.plan import Plan
 
@@ -52,7 +54,7 @@ def render(plan: Plan) -> str:
     import jinja2
 
     try:
-        template = _environment(plan.template_dirs).get_template(plan.template)
+        template = _environment(plan.template_dirs, plan.older).get_template(plan.template)
         return template.render(job=variables(plan))
     except jinja2.TemplateSyntaxError as error:
         raise InputError(
@@ -61,22 +63,28 @@ def render(plan: Plan) -> str:
     except jinja2.TemplateNotFound as error:
         looked = ", ".join(map(str, plan.template_dirs))
         raise InputError(f"no template {error.name} in {looked}") from None
-    except jinja2.TemplateError as error:
-        _complain(plan.template_dirs, error)
+    except Exception as error:  # noqa: BLE001 - whatever a template's expressions may raise
+        _complain(plan, error)
 
 
 @cache
-def _environment(template_dirs: tuple[Path, ...]) -> jinja2.Environment:
+def _environment(template_dirs: tuple[Path, ...], older: bool) -> jinja2.Environment:
     """Keep compiled templates: compiling them takes ten times as long as all the rest."""
     from shlex import quote
 
     import jinja2
 
+    class AskedFor(jinja2.Undefined):
+        """What an older template may ask for (``{% if job.ngpu %}``), but not print."""
+
+        def __str__(self) -> str:
+            return self._fail_with_undefined_error()
+
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader([str(folder) for folder in template_dirs]),
         trim_blocks=True,
         keep_trailing_newline=True,
-        undefined=jinja2.StrictUndefined,
+        undefined=AskedFor if older else jinja2.StrictUndefined,
         autoescape=False,  # noqa: S701 - shell scripts, not web pages
         bytecode_cache=_bytecode(),
     )
@@ -89,12 +97,17 @@ def _bytecode() -> jinja2.BytecodeCache | None:
     """Return where compiled templates are kept; None where that is not possible."""
     import jinja2
 
+    class Cache(jinja2.FileSystemBytecodeCache):
+        def dump_bytecode(self, bucket: Bucket) -> None:
+            with contextlib.suppress(OSError):  # a full disk is no reason to refuse a job
+                super().dump_bytecode(bucket)
+
     folder = remembered.folder() / "templates"
     try:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     except OSError:
         return None
-    return jinja2.FileSystemBytecodeCache(str(folder)) if os.access(folder, os.W_OK) else None
+    return Cache(str(folder)) if os.access(folder, os.W_OK) else None
 
 
 def variables(plan: Plan) -> dict[str, Any]:
@@ -102,7 +115,8 @@ def variables(plan: Plan) -> dict[str, Any]:
 
     The names of the older dispatcher (``command``, ``arguments``, ``parameters``,
     ``pre_commands``, ``post_commands``, ``nproc``, ``nthread``, ``ngpu``, ``mem``, …) stand beside
-    the plan's own.
+    the plan's own. A job type that says its numbers itself, as there, may call its own parameters
+    as it likes: they win.
     """
     at = plan.commands.index(plan.command)
     known = {name: value for name, value in plan.parameters.items() if value not in ("auto", None)}
@@ -121,6 +135,8 @@ def variables(plan: Plan) -> dict[str, Any]:
         "time": clock(plan.runtime_min),
     }
     gpus = {"ngpu": plan.gpus_per_node} if plan.gpus_per_node else {}
+    if plan.older:
+        return {"mem": f"{plan.mem_mb}M", **sizes, **own, **gpus, **known, "nproc": plan.ntasks}
     return {"mem": f"{plan.mem_mb}M", **known, **sizes, **own, **gpus}
 
 
@@ -141,13 +157,16 @@ def sbatch_word(text: str) -> str:
     return f'"{escaped}"'
 
 
-def _complain(folders: tuple[Path, ...], error: Exception) -> NoReturn:
+def _complain(plan: Plan, error: Exception) -> NoReturn:
     """Say in which template, and on which of its lines, rendering failed."""
-    place = ""
+    place = f"template {plan.template}"
     traceback = error.__traceback__
     while traceback is not None:
         file = traceback.tb_frame.f_code.co_filename
-        if any(Path(file).is_relative_to(folder) for folder in folders):
-            place = f"{file}:{traceback.tb_lineno}: "
+        if any(Path(file).is_relative_to(folder) for folder in plan.template_dirs):
+            place = f"{file}:{traceback.tb_lineno}"
         traceback = traceback.tb_next
-    raise InputError(f"{place}{error}") from None
+    if isinstance(error, RecursionError):
+        raise InputError(f"{place}: it extends itself: extend base.sh.j2 instead") from None
+    text = str(error).replace("'dict object' has no attribute", "job has no variable")
+    raise InputError(f"{place}: {text}") from None

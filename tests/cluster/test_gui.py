@@ -82,7 +82,7 @@ def test_a_job_is_submitted_sized_and_shown_as_finished(folder: Path, tmp_path: 
 
     size, _, memory = queued[0].rpartition("|")
     assert size == "Class2D-job002|m3h|1|8|2:00:00|gres:gpu:1"
-    planned = f"2 ranks of 4 threads, 1 GPUs a node, {memory.removesuffix('M')} MB a node"
+    planned = f"2 ranks of 4 threads, 1 GPU a node, {memory.removesuffix('M')} MB a node"
     assert planned in (folder / job / "run.out").read_text()
     wait_until(lambda: ended(number) == ["COMPLETED|0:0"])
     assert (folder / job / "run_it001_classes.mrcs").exists()

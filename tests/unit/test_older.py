@@ -9,7 +9,7 @@ import pytest
 from relion_dispatch import cli
 from relion_dispatch.data import DataFacts
 from relion_dispatch.engine import Request, plan
-from relion_dispatch.errors import DoesNotFitError, NoMatchError
+from relion_dispatch.errors import DoesNotFitError, InputError, NoMatchError
 from relion_dispatch.profiles import Profile, load_profile
 from relion_dispatch.submit import Submission, planned, submit
 
@@ -258,3 +258,56 @@ def test_the_old_name_of_the_program_submits(
 
     assert cli.main(["submit", "--dry-run", str(script)]) == 0
     assert "#SBATCH -n 30" in capfd.readouterr().out
+
+
+def test_a_sites_own_parameters_keep_their_meaning(site: Path) -> None:
+    """Even those that are called as something of ours."""
+    own = '"time": "24:00:00", "nodes": 2, "modules": "relion/3.1", "name": "hi", "nproc": 10'
+    config = site / "config/dispatch_config.json"
+    config.write_text(config.read_text().replace('"nproc": 10', own, 1))
+    (site / "job_template/submit.sh.j2").write_text(
+        "#SBATCH -t {{ job.time }} -N {{ job.nodes }} -J {{ job.name }} -n {{ job.nproc }}\n"
+        "module load {{ job.modules }}\n"
+    )
+    made = plan(Request(commands=(REFINE,), data=DataFacts(box=512)), load_profile(site))
+
+    assert made.script == "#SBATCH -t 24:00:00 -N 2 -J hi -n 5\nmodule load relion/3.1\n"
+
+
+def test_a_template_may_ask_for_what_a_type_does_not_say(site: Path) -> None:
+    template = site / "job_template/submit.sh.j2"
+    template.write_text("{% if job.ngpu %}\n#SBATCH -G {{ job.ngpu }}\n{% endif %}\n")
+    on_cpus = f"{REFINE} --skip_align"
+
+    assert plan(Request(commands=(REFINE,)), load_profile(site)).script == "#SBATCH -G 4\n"
+    assert plan(Request(commands=(on_cpus,)), load_profile(site)).script == ""
+    template.write_text("one\n{{ job.ngpu }}\n")
+    with pytest.raises(InputError, match=r"submit\.sh\.j2:2: job has no variable 'ngpu'"):
+        _ = plan(Request(commands=(on_cpus,)), load_profile(site)).script
+
+
+def test_multi_body_refinement_keeps_its_ranks(site: Path) -> None:
+    config = site / "config/dispatch_config.json"
+    text = config.read_text()
+    config.write_text(text.replace('["skip_align", "multibody_masks"]', '"skip_align"'))
+    line = f"{REFINE} --multibody_masks bodies.star"
+
+    assert refine(load_profile(site), 400, line)[0] == 21
+
+
+def test_a_script_that_fails_here_is_shown_as_failed(
+    site: Path, script: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A site's own shell, which takes its time, and a template that marks nothing."""
+    config = site / "config/dispatch_config.json"
+    config.write_text(config.read_text().replace('"sbatch"', '"tcsh"'))
+    tcsh = site / "tcsh"
+    tcsh.write_text("#!/bin/sh\necho 'no such display' >&2\nexit 3\n")
+    tcsh.chmod(0o755)
+    monkeypatch.setenv("PATH", str(site), prepend=":")
+
+    submit(Submission(script=str(script), profile=str(site)))
+
+    assert (script.parent / "RELION_JOB_EXIT_FAILURE").exists()
+    left = (script.parent / "run.err").read_text()
+    assert "failed (exit code 3):\nno such display" in left

@@ -71,6 +71,9 @@ def test_a_site_extends_a_shipped_template(site: Path) -> None:
         ("one\n\n{% if %}\n", r"class2d\.sh\.j2:3: "),
         ('{% extends "nothing.sh.j2" %}\n', r"no template nothing\.sh\.j2 in "),
         ("one\n{{ jobs.name }}\n", r"class2d\.sh\.j2:2: 'jobs' is undefined"),
+        ("one\n{{ 1 / 0 }}\n", r"class2d\.sh\.j2:2: division by zero"),
+        ("{% for each in job.ntasks %}{% endfor %}", r"class2d\.sh\.j2:1: 'int' object"),
+        ('\n{% extends "class2d.sh.j2" %}\n', r"class2d\.sh\.j2:2: it extends itself"),
     ],
 )
 def test_faults_name_template_and_line(site: Path, text: str, message: str) -> None:
@@ -78,6 +81,19 @@ def test_faults_name_template_and_line(site: Path, text: str, message: str) -> N
 
     with pytest.raises(InputError, match=message):
         _ = planned(site).script
+
+
+def test_a_full_disk_keeps_no_templates_and_refuses_no_job(
+    site: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    template(site, "class2d.sh.j2", "class2d, on a full disk\n")
+    made = planned(site)
+    monkeypatch.setattr("tempfile.NamedTemporaryFile", full)
+
+    assert made.script == "class2d, on a full disk\n"
 
 
 def test_a_default_stands_in_for_what_is_not_there(site: Path) -> None:
