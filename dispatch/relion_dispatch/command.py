@@ -89,6 +89,13 @@ class Command:
         return tuple(word.raw for word in self.invocation.words[:at])
 
     @property
+    def parallel_launcher(self) -> tuple[str, ...]:
+        """The raw words that start the ranks: ``mpirun -n 5`` without ``nice``, ``python``, …."""
+        words = self.invocation.words
+        groups = ((each.start, each.stop) for each in self._parallel())
+        return tuple(word.raw for start, stop in groups for word in words[start:stop])
+
+    @property
     def before(self) -> str:
         """The line's text in front of the program; all of it when there is no program."""
         word = self._program

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from relion_dispatch.calls import Call
-from relion_dispatch.cluster import Cluster
+from relion_dispatch.cluster import Cluster, filled
 from relion_dispatch.command import Command
 from relion_dispatch.frozen import dataclass
 from relion_dispatch.jobtypes import Resolved
@@ -16,6 +16,11 @@ from relion_dispatch.needs import Size
 #: (``--mca …``, ``--oversubscribe``) are the user's and are kept.
 _PLACEMENT = re.compile(
     r"n|np|c|N|npernode|ppn|map-by|rankfile|H|host|hostfile|machinefile|default-hostfile"
+)
+#: What else of a job type `explain` shows.
+_FURTHER = (
+    *("ranks", "threads", "gpu", "needs_gpu", "gpu_option", "max_ranks_per", "memory", "time"),
+    *("locked", "adjust_GPU_nproc_to_mem", "template"),
 )
 _MPIRUN = re.compile(r"(?:\S*/)?(?:mpirun|mpiexec|orterun|prterun)[\w.]*")
 
@@ -58,10 +63,20 @@ def changes(resolved: Resolved) -> tuple[str, ...]:
         parts = [f"removes --{option}" for option in each.relion_remove_parameter]
         parts += [f"adds --{k} {v}".strip() for k, v in each.relion_add_parameter.items()]
         parts += [f"{key} = {value}" for key, value in each.job_parameters.items()]
-        parts += [f"ranks: {each.ranks}"] if each.ranks else []
-        parts += [f"gpu: {each.gpu}"] if each.gpu else []
+        rest = ((key, getattr(each, key)) for key in _FURTHER)
+        parts += [f"{key}: {_shown(value)}" for key, value in rest if value not in (None, ())]
         found.append(f"{name}: {', '.join(parts) or 'nothing'}")
     return tuple(found)
+
+
+def _shown(value: object) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, Mapping):
+        return ", ".join(f"{number:g} for each of {name}" for name, number in value.items())
+    if isinstance(value, tuple):
+        return " ".join(f"{each:g}" if isinstance(each, float) else str(each) for each in value)
+    return str(value)
 
 
 def _arguments(command: Command, resolved: Resolved, sized: Size) -> Command:
@@ -99,8 +114,8 @@ def _gpus(command: Command, resolved: Resolved, sized: Size) -> Command:
     if resolved.ranks is None:
         return command
     name, wanted = resolved.gpu_option, sized.gpu_map
-    if not command.relion:
-        return command
+    if not command.relion and resolved.gpu == "none":
+        return command  # what a program that nobody knows does with GPUs is its user's to say
     if wanted is None:
         return command.without(name)
     if command.has(name) and (command.value(name) or "") == wanted:
@@ -120,15 +135,16 @@ def _launched(command: Command, sized: Size, cluster: Cluster, *, parallel: bool
 
 
 def _launcher(command: Command, sized: Size, cluster: Cluster) -> str:
-    template = cluster.launcher if sized.nodes == 1 else cluster.multinode_launcher
-    words = template.format(
+    words = filled(
+        "launcher" if sized.nodes == 1 else "multinode_launcher",
+        cluster.launcher if sized.nodes == 1 else cluster.multinode_launcher,
         ntasks=sized.ntasks,
         cpus_per_task=sized.cpus_per_task,
         nodes=sized.nodes,
         hosts="$hosts",
         rank_hosts="$rank_hosts",
     )
-    return " ".join([words, *_kept(command.launcher)])
+    return " ".join([words, *_kept(command.parallel_launcher)])
 
 
 def _kept(words: Sequence[str]) -> list[str]:

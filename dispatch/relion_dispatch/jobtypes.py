@@ -196,9 +196,20 @@ def chain(job_types: Mapping[str, JobType], name: str) -> tuple[str, ...]:
 
 
 def check(job_types: Mapping[str, JobType]) -> None:
-    """Raise InputError where any type inherits from a missing one or from itself."""
-    for name in job_types:
+    """Check what one type alone cannot tell, or its schema not say.
+
+    Raises
+    ------
+    InputError
+        Where any type inherits from a missing one or from itself, or says half of a GPU's memory.
+    """
+    for name, each in job_types.items():
         chain(job_types, name)
+        if each.adjust_GPU_nproc_to_mem is not None and len(each.adjust_GPU_nproc_to_mem) != 2:
+            raise InputError(
+                f"job type '{name}': adjust_GPU_nproc_to_mem takes two numbers, the GPUs of a job"
+                " and the bytes of memory of each, e.g. [4, 32212254720]"
+            )
 
 
 def resolve(job_types: Mapping[str, JobType], name: str) -> Resolved:
@@ -290,8 +301,18 @@ def _nearest_types(job_types: Mapping[str, JobType], program: str) -> list[str]:
     return [f"  {name}: {_wants(each)}" for name, each in ranked if likeness((name, each)) > 0.5]
 
 
+def why(name: str, job_type: JobType) -> str:
+    """Say why a job is of the type that `find` has found, as a sentence."""
+    return f"Job type {name} is the first that matches: {_wants(job_type)}."
+
+
 def _wants(job_type: JobType) -> str:
-    parts = [f"command {' or '.join(job_type.match_command or ('any',))}"]
+    commands = job_type.match_command or ("any",)
+    parts = [f"command {' or '.join(each or 'none' for each in commands)}"]
+    if job_type.match_directory:
+        parts.append(f"in {' or '.join(job_type.match_directory)}")
+    if job_type.match_label:
+        parts.append(f"job.star says {' or '.join(job_type.match_label)}")
     if job_type.match_parameter:
         parts.append("with --" + " --".join(job_type.match_parameter))
     if job_type.nomatch_parameter:

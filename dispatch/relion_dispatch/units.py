@@ -50,9 +50,9 @@ def minutes(text: str | None) -> int | None:
 
 
 def _clock_minutes(text: str) -> int:
-    days, _, clock = text.rpartition("-")
+    days, dash, clock = text.rpartition("-")
     parts = clock.split(":")
-    if not all(part.isdigit() for part in parts) or (days and not days.isdigit()):
+    if not all(part.isdigit() for part in parts) or (dash and not days.isdigit()):
         raise InputError(f"'{text}' is no time; write 01:30:00 or 2-00:00:00")
     numbers = [int(part) for part in parts]
     if days:

@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 
 _RANKS = ("n", "np", "ntasks")
 
+#: Wishes that are locked with another parameter: the window's number of MPI processes.
+_LOCKED_AS = {"hoped_nproc": "nproc"}
+
 
 @dataclass(frozen=True, kw_only=True)
 class Asked:
@@ -43,16 +46,15 @@ class Asked:
     notes: tuple[str, ...] = ()
 
     def number(self, name: str) -> int | None:
-        """Return a whole number; None for a missing one and for `auto`."""
+        """Return a whole number, not below 0; None for a missing one and for `auto`."""
         value = self.parameters.get(name)
         if value in (None, "auto", ""):
             return None
-        try:
-            return int(str(value))
-        except ValueError:
+        if not str(value).strip().isdecimal():
             raise InputError(
-                f"job parameter {name}: expected a whole number, not {value!r}"
-            ) from None
+                f"job parameter {name}: expected a whole number, not below 0, found {value!r}"
+            )
+        return int(str(value))
 
     def text(self, name: str) -> str | None:
         """Return a text; None for a missing one and for `auto`."""
@@ -82,14 +84,14 @@ def collect(resolved: Resolved, command: Command, overrides: Mapping[str, object
         if name == "job_type" or value is None:
             continue
         check_name(name, resolved.parameters)
-        if name in resolved.locked:
+        if _LOCKED_AS.get(name, name) in resolved.locked:
             notes.append(f"{name} = {value} was asked for, but job type {resolved.name} locks it.")
             continue
         parameters[name] = value
         wished.add(name)
     if "nodes" in wished and "nproc" not in wished:
         parameters.pop("nproc", None)
-    elif "nproc" not in wished:
+    elif "nproc" not in wished and "nproc" not in resolved.locked:
         parameters["hoped_nproc"] = launched_ranks(command) or parameters.get("hoped_nproc")
     if (command.value("j") or "").startswith("$") and "nthread" not in wished:
         # The threads are those of the allocation, whose default is one core for each rank.
@@ -100,8 +102,7 @@ def collect(resolved: Resolved, command: Command, overrides: Mapping[str, object
 
 def launched_ranks(command: Command) -> int | None:
     """Return the number of ranks that a command's own launcher asks for."""
-    words = command.launcher
-    for name, value in pairwise(words):
+    for name, value in pairwise(command.parallel_launcher):
         if name.startswith("-") and name.lstrip("-") in _RANKS and value.isdigit():
             return int(value)
     return None

@@ -39,6 +39,10 @@ def planned(profile: Profile, *lines: str, **overrides: object) -> Plan:
             "time X=1 /opt/bin/relion_refine --K 2 --o a/b --scratch_dir $T",
             "time X=1 mpirun -n 9 /opt/bin/relion_refine_mpi --K 2 --o a/b --scratch_dir $T",
         ),
+        (  # what the ranks run in is no launcher's option
+            "nice -n 7 mpirun -n 5 singularity exec --nv x.sif relion_refine_mpi --K 2 --o a/b",
+            "nice -n 7 mpirun -n 5 singularity exec --nv x.sif relion_refine_mpi --K 2 --o a/b",
+        ),
         (
             "srun -n 3 $(which relion_refine_mpi) --o 'a b/c' --K 2 --j 6 > 'my log' 2>&1",
             "mpirun -n 3 $(which relion_refine_mpi) --o 'a b/c' --K 2 --j 4",
@@ -94,6 +98,14 @@ def test_a_program_without_threads_is_not_given_any(here: Profile) -> None:
     assert planned(here, line).command == (
         "mpirun -n 2 `which relion_run_ctffind_mpi` --i a.star --o CtfFind/job003/ --is_ctffind4"
     )
+
+
+def test_a_users_own_dynamight_has_the_gpu_and_the_cores_of_its_job(m3: Profile) -> None:
+    line = "/opt/my_dm.sh explore-latent-space --output-directory DynaMight/job004/ --gpu-id 3"
+    made = planned(m3, line)
+
+    assert made.command == line.replace("--gpu-id 3", "--gpu-id 0")
+    assert (made.gpus, made.cpus_per_task) == (1, 4)
 
 
 def test_programs_that_are_not_relions_stay_as_they_are(m3: Profile) -> None:

@@ -41,7 +41,7 @@ def test_nonsense_is_refused(text: str) -> None:
         memory_mb(text)
 
 
-@pytest.mark.parametrize("text", ["soon", "", "a:b:c", "x-1:00"])
+@pytest.mark.parametrize("text", ["soon", "", "a:b:c", "x-1:00", "-5"])
 def test_nonsense_is_no_time(text: str) -> None:
     with pytest.raises(InputError, match="is no time"):
         minutes(text)

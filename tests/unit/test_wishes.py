@@ -35,3 +35,37 @@ def test_a_slip_in_a_parameters_name_is_told() -> None:
 def test_parameters_of_a_sites_own_templates_are_left_alone() -> None:
     made = plan(Request(commands=(COMMAND,), overrides={"colour": "red"}), load_profile("m3"))
     assert made.parameters["colour"] == "red"
+
+
+@pytest.mark.parametrize(
+    "name, value",
+    [("nproc", "-3"), ("ngpu", -1), ("nthread", "-2"), ("nodes", "1.5"), ("nproc", "many")],
+)
+def test_numbers_are_whole_and_not_below_zero(name: str, value: object) -> None:
+    request = Request(commands=(COMMAND,), overrides={name: value})
+    with pytest.raises(InputError, match=f"{name}: expected a whole number, not below 0"):
+        plan(request, load_profile("m3"))
+
+
+@pytest.mark.parametrize(
+    "name, meant",
+    [("time", "runtime"), ("gpus", "ngpu"), ("ntasks", "nproc"), ("mem_mb", "mem")],
+)
+def test_what_templates_and_slurm_call_it_is_told_too(name: str, meant: str) -> None:
+    request = Request(commands=(COMMAND,), overrides={name: 4})
+    with pytest.raises(InputError, match=f"'{name}': did you mean '{meant}'"):
+        plan(request, load_profile("m3"))
+
+
+def test_locked_ranks_are_no_matter_of_the_window(tmp_path: Path) -> None:
+    site = tmp_path / "dispatch.yaml"
+    site.write_text(
+        "cluster: {partitions: {gpu: {cores: 28, mem_mb: 240000, gpus_per_node: 2}}}\n"
+        "job_types: {refine: {locked: [nproc]}}\n"
+    )
+    profile = load_profile(site)
+    by_launcher = Request(commands=(f"mpirun -n 5 {COMMAND}",))
+    by_window = Request(commands=(COMMAND,), overrides={"hoped_nproc": 5})
+
+    assert plan(by_launcher, profile).ntasks == 9
+    assert plan(by_window, profile).ntasks == 9
