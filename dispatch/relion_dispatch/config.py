@@ -240,6 +240,15 @@ def _loader(yaml: Any) -> Any:
             for first, resolvers in safe.yaml_implicit_resolvers.items()
         }
 
+        def construct_mapping(self, node: Any, deep: bool = False) -> Any:
+            keys: set[str] = set()
+            for key, _ in node.value:
+                if key.value in keys and not str(key.value).startswith(schema.COMMENT):
+                    problem = f"'{key.value}' stands here twice"
+                    raise yaml.constructor.ConstructorError(None, None, problem, key.start_mark)
+                keys.add(key.value)
+            return super().construct_mapping(node, deep)
+
     for tag, pattern in _NUMBERS.items():
         Loader.add_implicit_resolver(tag, re.compile(pattern), list("-+.0123456789"))
     return Loader

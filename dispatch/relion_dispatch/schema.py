@@ -92,12 +92,14 @@ def _convert_union(hint: Any, value: object, complain: Complain, path: Path) -> 
         if len(options) < len(get_args(hint)):
             return None
         complain(path, f"expected {_named(hint)}, found nothing")
-    for each in options[:-1]:
+    if len(options) == 1:
+        return _convert(options[0], value, complain, path)
+    for each in options:
         try:
             return _convert(each, value, _refuse, path)
         except _Refused:
             continue
-    return _convert(options[-1], value, complain, path)
+    return complain(path, f"expected {_named(hint)}, found {_shown(value)}")
 
 
 def _convert_tuple(hint: Any, value: object, complain: Complain, path: Path) -> tuple[Any, ...]:
