@@ -11,6 +11,7 @@ from relion_dispatch import edits, given, jobtypes, wishes
 from relion_dispatch.body import Script, body
 from relion_dispatch.calibration.basis import Basis
 from relion_dispatch.calls import Call, folder_of
+from relion_dispatch.cluster import filled
 from relion_dispatch.frozen import dataclass
 from relion_dispatch.healing import entry, stages
 from relion_dispatch.jobtypes import Job, JobType, Resolved
@@ -85,7 +86,7 @@ def plan(request: Request, profile: Profile) -> Plan:
         need=need,
         sized=sized,
         final=edits.final_commands(call, resolved, sized, profile.cluster),
-        notes=(*data.notes, *asked.notes, *sized.notes),
+        notes=(_why(request, resolved), *data.notes, *asked.notes, *sized.notes),
         largest=stages.largest_size(need, sized, profile.cluster) if staged else None,
     )
     return _plan(request, profile, choice)
@@ -94,6 +95,12 @@ def plan(request: Request, profile: Profile) -> Plan:
 def _job_type(request: Request, job_types: Mapping[str, JobType], job: Job) -> Resolved:
     named = request.overrides.get("job_type")
     return jobtypes.resolve(job_types, str(named) if named else jobtypes.find(job_types, job))
+
+
+def _why(request: Request, resolved: Resolved) -> str:
+    if request.overrides.get("job_type"):
+        return f"Job type {resolved.name}, as asked for."
+    return jobtypes.why(resolved.name, resolved.types[-1])
 
 
 def _data(request: Request, call: Call) -> DataFacts:
@@ -126,12 +133,13 @@ def _plan(request: Request, profile: Profile, choice: _Choice) -> Plan:
         parameters=choice.asked.parameters,
         scheduler_options=_scheduler_options(cluster, choice),
         gres=_gres(cluster, sized),
-        modules=(*cluster.modules, *choice.asked.words("modules")),
+        modules=(*" ".join(cluster.modules).split(), *choice.asked.words("modules")),
         changes=edits.changes(choice.resolved),
         notes=(*choice.notes, *choice.final.notes, *_stage(choice)),
         basis=Basis.of(choice.resolved.name, choice.need, sized, cluster),
         follow_up=entry.follow_up(request, profile),
         warnings=warnings(choice.need, sized, cluster),
+        older=choice.resolved.ranks is None,
     )
     going_on = entry.going_on(unfinished, request.commands, profile, choice.largest)
     return unfinished.with_body(_body(unfinished, cluster, going_on))
@@ -202,4 +210,4 @@ def _gres(cluster: Cluster, sized: Size) -> str:
         return ""
     partition = cluster.partitions.get(sized.partition)
     gpu_type = (partition.gpu_type if partition else None) or ""
-    return cluster.gres.format(gpus=sized.gpus_per_node, gpu_type=gpu_type)
+    return filled("gres", cluster.gres, gpus=sized.gpus_per_node, gpu_type=gpu_type)

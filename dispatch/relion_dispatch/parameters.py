@@ -13,12 +13,22 @@ PARAMETERS = (
     *("workers_per_gpu", "max_nproc", "max_nthread", "hoped_nproc", "job_type"),
     *("staged", "current_size"),
 )
+#: Names by which templates, Slurm or Snakemake call what a parameter decides.
+_ELSEWHERE = {
+    **dict.fromkeys(("time", "runtime_min"), "runtime"),
+    **dict.fromkeys(("mem_mb", "memory"), "mem"),
+    **dict.fromkeys(("ntasks", "tasks", "ranks"), "nproc"),
+    **dict.fromkeys(("cpus_per_task", "threads"), "nthread"),
+    **dict.fromkeys(("gpu", "gpus", "gpus_per_node"), "ngpu"),
+    "queue": "partition",
+}
+
 #: How alike two names are when one is taken for a slip of the other (difflib's ratio).
 _ALIKE = 0.8
 
 
 def check_name(name: str, of_type: Mapping[str, object]) -> None:
-    """Refuse the name of a job parameter that looks like a slip of another's.
+    """Refuse the name of a job parameter that looks like a slip of another's, or means another.
 
     Other unknown names are left alone: a site's templates may use them.
 
@@ -39,5 +49,6 @@ def check_name(name: str, of_type: Mapping[str, object]) -> None:
         return
     from difflib import get_close_matches
 
-    if near := get_close_matches(name, known, n=1, cutoff=_ALIKE):
+    near = [_ELSEWHERE[name]] if name in _ELSEWHERE else get_close_matches(name, known, 1, _ALIKE)
+    if near:
         raise InputError(f"unknown job parameter '{name}': did you mean '{near[0]}'?")
