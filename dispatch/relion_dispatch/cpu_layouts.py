@@ -59,10 +59,8 @@ def _every(need: Need, room: Room) -> Size:
 
 def _fullest(need: Need, room: Room) -> int:
     """Return the fewest threads of a rank with which memory leaves fewest cores idle."""
-    if not need.threads:
-        return 1
-    if need.nthread:
-        return need.nthread
+    if need.nthread or not need.threads:
+        return need.nthread or 1
 
     def busy(threads: int) -> int:
         limits = _limits(need, room, threads)

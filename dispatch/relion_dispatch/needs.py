@@ -248,10 +248,10 @@ def memory_factor(need: Need, threads: int) -> Factor:
 def threads_of(need: Need, cores: int) -> int:
     """Threads of a rank that may use some cores.
 
-    A program without ``--j`` gets more than one core only where a user says so.
+    A program without ``--j`` gets more than one core only where its type or a user says so.
     """
     if not need.threads:
-        return (need.nthread or 1) if "nthread" in need.wished else 1
+        return max(min(need.nthread or 1, cores), 1)
     return max(need.nthread or min(cores, need.max_threads or cores), 1)
 
 

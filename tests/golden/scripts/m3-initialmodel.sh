@@ -65,7 +65,7 @@ export RELION_SHELL=bash OMP_NUM_THREADS=1 OMPI_MCA_hwloc_base_binding_policy=no
 type module >/dev/null 2>&1 || . /etc/profile.d/modules.sh 2>/dev/null ||
   module() { echo "relion-dispatch: no module command here for: module $*" >&2; }
 module load relion
-echo "relion-dispatch: initialmodel on $(hostname), $(date '+%F %T'), 1 ranks of 8 threads, 2 GPUs a node, 3200 MB a node"
+echo "relion-dispatch: initialmodel on $(hostname), $(date '+%F %T'), 1 rank of 8 threads, 2 GPUs a node, 3200 MB a node"
 nvidia-smi -L 2>/dev/null || echo "GPUs: ${CUDA_VISIBLE_DEVICES:-none}"
 module list 2>&1 || true
 programs="relion_align_symmetry relion_refine"

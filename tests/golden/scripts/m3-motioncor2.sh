@@ -66,7 +66,7 @@ type module >/dev/null 2>&1 || . /etc/profile.d/modules.sh 2>/dev/null ||
   module() { echo "relion-dispatch: no module command here for: module $*" >&2; }
 module load relion
 module load motioncor2
-echo "relion-dispatch: motioncorr_motioncor2 on $(hostname), $(date '+%F %T'), 2 ranks of 1 threads, 2 GPUs a node, 12600 MB a node"
+echo "relion-dispatch: motioncorr_motioncor2 on $(hostname), $(date '+%F %T'), 2 ranks of 1 thread, 2 GPUs a node, 12600 MB a node"
 nvidia-smi -L 2>/dev/null || echo "GPUs: ${CUDA_VISIBLE_DEVICES:-none}"
 module list 2>&1 || true
 programs="relion_run_motioncorr_mpi"

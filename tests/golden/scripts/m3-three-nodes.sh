@@ -66,7 +66,7 @@ export RELION_SHELL=bash OMP_NUM_THREADS=1 OMPI_MCA_hwloc_base_binding_policy=no
 type module >/dev/null 2>&1 || . /etc/profile.d/modules.sh 2>/dev/null ||
   module() { echo "relion-dispatch: no module command here for: module $*" >&2; }
 module load relion
-echo "relion-dispatch: class3d on $(hostname), $(date '+%F %T'), 25 ranks of 1 threads, 3 nodes, 2 GPUs a node, 36700 MB a node"
+echo "relion-dispatch: class3d on $(hostname), $(date '+%F %T'), 25 ranks of 1 thread, 3 nodes, 2 GPUs a node, 36700 MB a node"
 nvidia-smi -L 2>/dev/null || echo "GPUs: ${CUDA_VISIBLE_DEVICES:-none}"
 module list 2>&1 || true
 hosts=$(scontrol show hostnames "$SLURM_JOB_NODELIST" | awk '{printf "%s%s:%d", sep, $1, NR == 1 ? 9 : 8; sep = ","}')
