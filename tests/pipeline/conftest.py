@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,13 +24,18 @@ class Finished:
 
     def score(self, map_: str) -> float:
         """Å at FSC 0.5 against the truth."""
-        _, scores = runner.truth(self.data, str(self.project / map_))
-        found: float = scores["maps"][str(self.project / map_)]["fsc05"]["angstrom"]
-        return found
+        return _score(self.data, str(self.project / map_))
 
     def copy(self, folder: Path) -> Path:
         """Copy the project, with its times, so that a test may change it."""
         return Path(shutil.copytree(self.project, folder, symlinks=True))
+
+
+@functools.cache
+def _score(data: Path, map_: str) -> float:
+    _, scores = runner.truth(data, map_)
+    found: float = scores["maps"][map_]["fsc05"]["angstrom"]
+    return found
 
 
 @pytest.fixture(scope="session")
