@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from relion_dispatch import profiles
+from relion_dispatch import cli, profiles
+from relion_dispatch.engine import Request, plan
 from relion_dispatch.errors import InputError
 
 PARTITION = "cluster: {partitions: {here: {cores: 3}}}\n"
@@ -114,6 +115,14 @@ def test_install_links_for_the_user_or_the_site(places: Path) -> None:
     assert (copied / "config.yaml").is_file()
 
 
+def test_install_says_who_finds_it(places: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["profile", "install", "m3"]) == 0
+    assert "snakemake and relion-dispatch find it by --profile m3 now" in capfd.readouterr().out
+
+    assert cli.main(["profile", "install", str(make(places / "bare"))]) == 0
+    assert "relion-dispatch finds (snakemake wants a config.yaml too)" in capfd.readouterr().out
+
+
 def test_install_overwrites_nothing(places: Path) -> None:
     source = make(places / "elsewhere/m3")
     make(places / "user/snakemake/m3")
@@ -129,6 +138,13 @@ def test_show_is_a_cluster_file_again(places: Path) -> None:
 
     assert again.cluster == before.cluster
     assert again.job_types == before.job_types
+
+
+def test_modules_may_stand_in_one_text(places: Path) -> None:
+    text = f"{PARTITION[:-2]}, modules: relion cuda}}\n"
+    profile = profiles.load_profile(make(places / "site", text))
+
+    assert plan(Request(commands=("relion_import --i a",)), profile).modules == ("relion", "cuda")
 
 
 def test_auto_is_this_machine() -> None:
