@@ -677,6 +677,15 @@ def test_of_many_tiffs_a_sample_and_the_odd_ones_are_walked(project: Path) -> No
     assert "200 of 300 files" in texts(report, "note") or "sample" in texts(report, "note")
 
 
+def test_frames_of_many_tiffs_are_those_of_the_sample(project: Path) -> None:
+    original = tiny_images.write_tiff(project / "Tif/a.tif", width=640, height=640, frames=12)
+    for number in range(2 * movies.WALKED + 100):
+        os.link(original, project / f"Tif/n{number:05d}.tif")
+    report = check(project, {"movies": "Tif/*.tif", "dose": {"per_frame": 60.0}})
+    assert report.facts["frames"] == 12
+    assert "dose" in codes(report)
+
+
 def test_near_misses_one_folder_down(project: Path) -> None:
     tiny_images.write_mrc(project / "Raw/grid1/a.mrcs")
     assert "one folder down, such as Raw/grid1/a.mrcs" in movies.near_misses("Raw/*.mrcs", project)

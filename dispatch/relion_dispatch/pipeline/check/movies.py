@@ -22,8 +22,6 @@ from relion_dispatch.pipeline.check.imagefiles import BadImageError, Image
 WALKED = 200
 UNUSUAL_SIZE = 0.8  # of the median: shorter files may be cut off
 
-Shape = tuple[int, int, int]  # width, height, frames
-
 
 @dataclass(frozen=True, kw_only=True)
 class Images:
@@ -53,12 +51,16 @@ class Images:
 
     @property
     def typical(self) -> Image | None:
-        """An image of the most frequent shape; None without any."""
+        """An image of the most frequent size, with its most frequent number of frames."""
         if not self.headers:
             return None
-        shapes = Counter(map(_shape, self.headers.values()))
-        common = shapes.most_common(1)[0][0]
-        return next(image for image in self.headers.values() if _shape(image) == common)
+        images = self.headers.values()
+        size = Counter(map(_size, images)).most_common(1)[0][0]
+        # Of many files only a sample tells its frames; the others are no shape of their own.
+        alike = [image for image in images if _size(image) == size]
+        counted = Counter(image.frames for image in alike if image.frames is not None)
+        frames = counted.most_common(1)[0][0] if counted else None
+        return next(image for image in alike if image.frames == frames)
 
 
 def find(pattern: str, project: Path) -> list[str]:
@@ -241,5 +243,5 @@ def _check_frames(images: Images) -> Iterator[Finding]:
         )
 
 
-def _shape(image: Image) -> Shape:
-    return image.width, image.height, image.frames or 0
+def _size(image: Image) -> tuple[int, int]:
+    return image.width, image.height
