@@ -118,15 +118,17 @@ def main(args: argparse.Namespace) -> int:
 
     project = Path(os.path.abspath(args.directory))
     _refuse_existing(project, force=args.force)
-    draft = proposal.propose(_wishes(args), project)
+    here = _is_here(args.profile)
+    draft = proposal.propose(_wishes(args, here=here), project)
     _write(project, draft, force=args.force)
     config = settings.read(project / "config.yaml")
-    report = check.check_project(config, project, with_programs=_is_here(args.profile))
-    _tell(project, draft, report, args.profile)
-    return 0 if report.ok else InputError.exit_code
+    report = check.check_project(config, project, with_programs=here)
+    ready = report.ok and not draft.undecided
+    _tell(project, draft, report, args.profile, ready=ready)
+    return 0 if ready else InputError.exit_code
 
 
-def _wishes(args: argparse.Namespace) -> Wishes:
+def _wishes(args: argparse.Namespace, *, here: bool) -> Wishes:
     from relion_dispatch.pipeline.proposal import Wishes
 
     flags = {name: option for name, (option, _, _) in NUMBERS.items()} | OTHERS
@@ -136,7 +138,7 @@ def _wishes(args: argparse.Namespace) -> Wishes:
         options={option: value for option, value in given.items() if value is not None},
         movies=args.movies,
         gain=args.gain,
-        here=_is_here(args.profile),
+        here=here,
         records=args.records,
         ask=_ask if sys.stdin.isatty() and sys.stdout.isatty() else None,
     )
@@ -165,8 +167,16 @@ def _answer(question: str) -> str:
 
 
 def _is_here(profile: str | None) -> bool:
-    """Whether jobs run on this machine, so that their programs must be here."""
-    return profile in (None, "local")
+    """Whether jobs run on this machine, so that their programs must be here.
+
+    Raises
+    ------
+    InputError
+        When there is no such profile.
+    """
+    from relion_dispatch.profiles import load_profile
+
+    return profile is None or load_profile(profile).cluster.local
 
 
 def _refuse_existing(project: Path, *, force: bool) -> None:
@@ -186,7 +196,8 @@ def _write(project: Path, draft: Draft, *, force: bool) -> None:
     defaults = (workflow_dir() / "config" / "config.yaml").read_text(encoding="utf-8")
     text = fill_in(defaults, draft.values, draft.why)
     for name, target in draft.links.items():
-        _check_link(project / name, target, force=force)
+        _check_link(project, name, target, force=force)
+    _check_others(project, draft)
     try:
         for name, target in draft.links.items():
             _link(project / name, target)
@@ -197,13 +208,35 @@ def _write(project: Path, draft: Draft, *, force: bool) -> None:
         raise InputError(f"{project} cannot be written: {failure}") from None
 
 
-def _check_link(path: Path, target: Path, *, force: bool) -> None:
+def _check_link(project: Path, name: str, target: Path, *, force: bool) -> None:
+    path = project / name
+    for above in list(Path(name).parents)[:-1]:
+        # What is made there would be made in the folder of the data.
+        if (project / above).is_symlink():
+            raise InputError(
+                f"{project / above} is a link, and has to be a folder with a link to each movie:"
+                " remove it"
+            )
     if not os.path.lexists(path) or _points_to(path, target):
         return
     if not (force and path.is_symlink()):
         raise InputError(
             f"{path} is there already and is no link to {target}: move it away, or give movies"
             " that are inside it"
+        )
+
+
+def _check_others(project: Path, draft: Draft) -> None:
+    """Refuse links to single movies in a folder that holds others already."""
+    from relion_dispatch.pipeline.check import movies
+
+    pattern = draft.values["movies"]
+    folder = Path(pattern).parts[0]
+    others = sorted({*movies.find(pattern, project)} - draft.links.keys())
+    if others and any(folder in Path(name).parts[:-1] for name in draft.links):
+        raise InputError(
+            f"{project / folder} holds {len(others)} other movies already, such as {others[0]}:"
+            " move them away, or make another project"
         )
 
 
@@ -219,13 +252,14 @@ def _link(path: Path, target: Path) -> None:
     path.symlink_to(target)
 
 
-def _tell(project: Path, draft: Draft, report: Report, profile: str | None) -> None:
+def _tell(project: Path, draft: Draft, report: Report, profile: str | None, *, ready: bool) -> None:
     config = project / "config.yaml"
-    look = "Look through" if report.ok else "Correct"
+    look = "Look through" if ready else "Correct"
     lines = [
         f"{project} is a RELION project now.",
         *(f"  {sentence}" for sentence in draft.told),
         *(finding.to_text() for finding in report.findings),
+        *draft.undecided,
         *_missing(draft),
         f"{look} {config}, then:",
         *(f"  {command}" for command in _next_commands(project, profile)),

@@ -122,6 +122,39 @@ def test_another_link_needs_force(tmp_path: Path, data: Path) -> None:
     assert os.readlink(project / "Movies") == str(other)
 
 
+def test_links_are_never_made_in_the_folder_of_the_data(tmp_path: Path, data: Path) -> None:
+    links = tmp_path / "links"
+    links.mkdir()
+    for path in data.iterdir():
+        (links / path.name).symlink_to(path)
+    project = tmp_path / "project"
+    run(project, "--movies", links)
+    tiny_images.write_mrc(links / "odd name.mrcs")
+    there = sorted((path.name, path.is_symlink(), path.resolve()) for path in links.iterdir())
+    with pytest.raises(InputError, match="Movies is a link, and has to be a folder"):
+        run(project, "--movies", links, "--force")
+    assert there == sorted((p.name, p.is_symlink(), p.resolve()) for p in links.iterdir())
+
+
+def test_links_to_other_movies_are_not_mixed_in(tmp_path: Path) -> None:
+    for name in ("a 1", "a 2", "b 1"):
+        tiny_images.write_mrc(tmp_path / name[0] / f"{name}.mrcs")
+    project = tmp_path / "project"
+    run(project, "--movies", tmp_path / "a")
+    with pytest.raises(InputError, match=r"holds 2 other movies already, such as Movies/a_1\.mrcs"):
+        run(project, "--movies", tmp_path / "b", "--force")
+    assert run(project, "--movies", tmp_path / "a", *NUMBERS, "--force") == 0
+
+
+def test_movies_of_its_own_with_odd_names_get_links_elsewhere(tmp_path: Path) -> None:
+    project = tmp_path / "project"
+    for name in ("a b", "c"):
+        tiny_images.write_mrc(project / f"Movies/{name}.mrcs")
+    assert run(project, *NUMBERS) == 0
+    assert config(project)["movies"] == "MovieLinks/*.mrcs"
+    assert sorted(os.listdir(project / "MovieLinks")) == ["a_b.mrcs", "c.mrcs"]
+
+
 def test_movies_inside_the_project_stay_where_they_are(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -139,6 +172,12 @@ def test_movies_inside_the_project_stay_where_they_are(
 def test_project_without_movies(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="where are the movies"):
         run(tmp_path / "project")
+    assert not (tmp_path / "project").exists()
+
+
+def test_no_such_profile(tmp_path: Path, data: Path) -> None:
+    with pytest.raises(InputError, match="no profile 'm4'"):
+        run(tmp_path / "project", "--movies", data, "--profile=m4")
     assert not (tmp_path / "project").exists()
 
 
@@ -183,6 +222,23 @@ def test_movies_among_other_files(
     make(data)
     source = newproject.find_movies(data)
     assert (source.pattern, len(source.names), source.exact) == (pattern, count, True)
+
+
+def test_a_pattern_finds_movies_that_come_later(tmp_path: Path) -> None:
+    for name in ("20240105_1130.mrcs", "20240105_1131.mrcs"):
+        tiny_images.write_mrc(tmp_path / name)
+    tiny_images.write_mrc(tmp_path / "gain.mrcs", sections=1, mode=2)
+    assert newproject.find_movies(tmp_path).pattern == "2*.mrcs"
+    tiny_images.write_mrc(tmp_path / "2024_gain.mrcs", sections=1, mode=2)
+    assert newproject.find_movies(tmp_path).pattern == "20240*.mrcs"
+
+
+def test_movies_that_are_left_out_are_told(data: Path) -> None:
+    tiny_images.write_tiff(data / "x.tif")
+    tiny_images.write_mrc(data / "below/y.mrcs")
+    tiny_images.write_mrc(data / "below/sum.mrc", sections=1)
+    draft = propose(data)
+    assert "left out: 1 *.tif, 1 */*.mrcs; --movies 'PATTERN' takes others" in draft.told
 
 
 def test_movies_in_folders_below(tmp_path: Path) -> None:
@@ -258,7 +314,10 @@ def test_several_gains_are_told(tmp_path: Path, data: Path) -> None:
         tiny_images.write_mrc(tmp_path / name, sections=1, mode=2)
     draft = propose(data)
     assert "gain.file" not in draft.values
-    assert any("choose one with --gain" in sentence for sentence in draft.told)
+    assert any("choose one with --gain" in sentence for sentence in draft.undecided)
+    assert run(tmp_path / "project", "--movies", data, *NUMBERS) == InputError.exit_code
+    assert run(tmp_path / "other", "--movies", data, *NUMBERS, "--gain=none") == 0
+    assert "null                 # [given] gain" in (tmp_path / "other/config.yaml").read_text()
     chosen = propose(data, gain=str(tmp_path / "gain2.mrc"))
     assert chosen.links["gain2.mrc"] == tmp_path / "gain2.mrc"
 

@@ -196,6 +196,15 @@ def test_another_movie_s_record_is_not_taken(tmp_path: Path) -> None:
     assert beside.look(tmp_path, ["m.tif"]).record is None
 
 
+def test_a_map_s_record_is_not_taken_for_movies(tmp_path: Path) -> None:
+    frames_mdoc(tmp_path / "atlas.st.mdoc", angpix=212)
+    assert beside.look(tmp_path, ["m.tif"]).record is None
+    frames_mdoc(tmp_path / "frames.mdoc", movie="m.tif")
+    found = beside.look(tmp_path, ["m.tif"]).record
+    assert found is not None
+    assert found.angpix == 1.5
+
+
 def test_records_that_differ_are_told(tmp_path: Path) -> None:
     for number, angpix in enumerate((1.0, 1.001, 0.8)):
         frames_mdoc(tmp_path / f"m{number}.tif.mdoc", angpix=angpix)
@@ -286,7 +295,7 @@ def test_the_gain_that_a_record_names(data: Path, gain: str, *, there: bool, tol
         tiny_images.write_mrc(data / gain, sections=1, mode=2)
     draft = propose(data)
     assert ("gain.file" in draft.values) == (there and gain.endswith(".mrc"))
-    assert any(told in sentence for sentence in draft.told)
+    assert any(told in sentence for sentence in (*draft.told, *draft.undecided))
 
 
 def test_a_gain_on_its_side_is_told(tmp_path: Path) -> None:

@@ -26,11 +26,14 @@ class Choice:
         Where it comes from, in a few words.
     told
         Sentences for the user.
+    undecided
+        What the user has to decide, in a sentence; empty for nothing.
     """
 
     path: Path | None = None
     why: str = ""
     told: tuple[str, ...] = ()
+    undecided: str = ""
 
 
 def choose(
@@ -47,10 +50,12 @@ def choose(
     record
         What the microscope has noted about them, if anything.
     """
-    if given == NO_GAIN or typical is None:
-        return Choice()
+    if given == NO_GAIN:
+        return Choice(why="given")
     if given is not None:
         return _taken(Path(os.path.abspath(given)), "given", typical)
+    if typical is None:
+        return Choice()
     if not newproject.needs_gain(typical):
         return Choice(told=("the movies hold fractions: they are taken as gain-corrected",))
     return _found(source, typical, record)
@@ -64,10 +69,11 @@ def _found(source: Source, typical: Image, record: Record | None) -> Choice:
         return _taken(found[0], "found beside the movies", typical)
     if found:
         names = ", ".join(map(str, found))
-        return Choice(told=(f"several gain references fit, choose one with --gain: {names}",))
+        return Choice(undecided=f"several gain references fit, choose one with --gain: {names}")
     if record is not None and record.gain:
-        return Choice(told=(_unusable(record),))
-    return Choice(told=("no gain reference found: the movies are taken as gain-corrected",))
+        return Choice(undecided=_unusable(record))
+    told = "no gain reference found: the movies are taken as gain-corrected"
+    return Choice(why="none found", told=(told,))
 
 
 def _unusable(record: Record) -> str:
@@ -78,8 +84,8 @@ def _unusable(record: Record) -> str:
     return f"{start}, which is not there: give it with --gain, or --gain none"
 
 
-def _taken(path: Path, why: str, typical: Image) -> Choice:
-    if newproject.lies_on_its_side(path, typical):
+def _taken(path: Path, why: str, typical: Image | None) -> Choice:
+    if typical is not None and newproject.lies_on_its_side(path, typical):
         turn = "it lies on its side: set gain.rotation to 1 or 3, and look at the first micrograph"
     else:
         turn = "whether it must be turned or mirrored, no file says: see gain.rotation, gain.flip"

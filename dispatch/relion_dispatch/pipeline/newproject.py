@@ -6,8 +6,8 @@ import glob
 import os
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from relion_dispatch.errors import InputError
@@ -21,7 +21,7 @@ from relion_dispatch.pipeline.records.record import Record
 DEPTH = 4  # folders below the one given; EPU has its movies three below a disc's folder
 GAIN_NAME = re.compile(r"gain", re.IGNORECASE)
 GAIN_ENDINGS = (".gain", ".mrc", ".tif", ".tiff")
-LINK = "Movies"
+LINK, LINKS = "Movies", "MovieLinks"
 # MRC modes of whole numbers: electrons as a camera counts them, not corrected by a gain.
 COUNTS = frozenset({0, 1, 6, 101})
 
@@ -40,12 +40,15 @@ class Source:
         The movies, relative to the folder.
     exact
         Whether the pattern finds the movies and nothing else.
+    left_out
+        Other movies that are there, each as a count and a pattern.
     """
 
     folder: Path
     pattern: str
     names: tuple[str, ...]
     exact: bool = True
+    left_out: tuple[str, ...] = ()
 
 
 def find_movies(given: str | os.PathLike[str]) -> Source:
@@ -86,31 +89,61 @@ def _split(pattern: str) -> tuple[Path, str]:
 
 def _in_folder(folder: Path) -> Source:
     """Take the least depth with movies, and of their endings the commonest."""
-    stills = []
-    for depth in range(DEPTH):
-        below = "*/" * depth
-        found = [name for name in movies.find(f"{below}*", folder) if _may_be_movie(name)]
-        endings = Counter(Path(name).suffix for name in found)
-        for ending, _ in endings.most_common():
-            names = tuple(name for name in found if name.endswith(ending))
-            if _is_movie(folder / names[0]):
-                return _of_one_ending(folder, below, ending, names)
-            stills.append(names[0])
-    if stills:
-        raise InputError(
-            f"{folder} holds no movies, only single images or maps such as {stills[0]}"
-        )
+    groups = list(_groups(folder))
+    found = [group for group in groups if _is_movie(folder / group.names[0])]
+    if found:
+        taken, *others = found
+        others = [
+            each for each in others if each.below == taken.below or each.ending == taken.ending
+        ]
+        left_out = tuple(f"{len(each.names)} {each.below}*{each.ending}" for each in others)
+        return replace(_of_one_ending(folder, taken), left_out=left_out)
+    if groups:
+        still = groups[0].names[0]
+        raise InputError(f"{folder} holds no movies, only single images or maps such as {still}")
     endings_ = ", ".join(f"*{ending}" for ending in imagefiles.KINDS)
     raise InputError(f"{folder} holds no movies ({endings_}), nor do the folders in it")
 
 
-def _of_one_ending(folder: Path, below: str, ending: str, names: tuple[str, ...]) -> Source:
-    # A gain reference among the movies: their names' common beginning leaves it out.
-    start = _common_start([os.path.basename(name) for name in names])
-    for pattern in (f"{below}*{ending}", f"{below}{glob.escape(start)}*{ending}"):
-        if tuple(movies.find(pattern, folder)) == names:
-            return Source(folder=folder, pattern=pattern, names=names)
-    return Source(folder=folder, pattern=f"{below}*{ending}", names=names, exact=False)
+@dataclass(frozen=True, kw_only=True)
+class _Group:
+    """Images of one depth (``*/`` for each folder) and ending."""
+
+    below: str
+    ending: str
+    names: tuple[str, ...]
+
+
+def _groups(folder: Path) -> Iterator[_Group]:
+    for depth in range(DEPTH):
+        below = "*/" * depth
+        found = [name for name in movies.find(f"{below}*", folder) if _may_be_movie(name)]
+        for ending, _ in Counter(Path(name).suffix for name in found).most_common():
+            names = tuple(name for name in found if name.endswith(ending))
+            yield _Group(below=below, ending=ending, names=names)
+
+
+def _of_one_ending(folder: Path, group: _Group) -> Source:
+    below, ending, names = group.below, group.ending, group.names
+    there = movies.find(f"{below}*{ending}", folder)
+    start = _telling_start(names, set(there) - set(names))
+    pattern = f"{below}{glob.escape(start or '')}*{ending}"
+    return Source(folder=folder, pattern=pattern, names=names, exact=start is not None)
+
+
+def _telling_start(names: Sequence[str], others: Iterable[str]) -> str | None:
+    """Find how movies' names begin and a gain reference's beside them does not.
+
+    It is the shortest such beginning, which movies that come later will have as well.
+    """
+    right, wrong = ([os.path.basename(name) for name in each] for each in (names, others))
+    for length in range(len(right[0])):
+        start = right[0][:length]
+        if not all(name.startswith(start) for name in right):
+            break
+        if not any(name.startswith(start) for name in wrong):
+            return start
+    return None
 
 
 def _may_be_movie(name: str) -> bool:
@@ -124,14 +157,6 @@ def _is_movie(path: Path) -> bool:
     except BadImageError:
         return True
     return image.frames != 1 and not image.width == image.height == image.frames
-
-
-def _common_start(names: Sequence[str]) -> str:
-    first, last = min(names), max(names)
-    same = 0
-    while same < min(len(first), len(last)) and first[same] == last[same]:
-        same += 1
-    return first[:same] if len(names) > 1 else ""
 
 
 def _is_gain(name: str) -> bool:
@@ -239,12 +264,16 @@ def bring_in(source: Source, project: Path) -> Movies:
     odd = [name for name in source.names if bad_characters(name, unquoted=True)]
     if odd or not source.exact:
         plain = plain_names(source.names)
-        links = {f"{LINK}/{new}": source.folder / old for old, new in plain.items()}
+        place = LINKS if source.folder.is_relative_to(project / LINK) else LINK
+        links = {f"{place}/{new}": source.folder / old for old, new in plain.items()}
         why = (
             f"{len(odd)} movies have names that RELION cannot take" if odd else "not all are movies"
         )
-        note = f"{why}: {LINK}/ holds a link to each of the {len(links)} movies"
-        pattern = os.path.join(LINK, plain_pattern(source.pattern))
+        note = (
+            f"{why}: {place}/ holds a link to each of the {len(links)} movies; those that come"
+            " later need one as well"
+        )
+        pattern = os.path.join(place, plain_pattern(source.pattern))
         return Movies(pattern=pattern, links=links, images=images, notes=(note,))
     if source.folder.is_relative_to(project):
         inside = source.folder.relative_to(project)

@@ -74,12 +74,15 @@ class Draft:
         Sentences on what was found and assumed.
     why
         Where values come from, in a few words, by path.
+    undecided
+        Sentences on what only the user can decide, before anything runs.
     """
 
     values: Mapping[str, Any] = field(default_factory=dict)
     why: Mapping[str, str] = field(default_factory=dict)
     links: Mapping[str, Path] = field(default_factory=dict)
     told: tuple[str, ...] = ()
+    undecided: tuple[str, ...] = ()
 
 
 def propose(wishes: Wishes, project: Path) -> Draft:
@@ -95,18 +98,20 @@ def propose(wishes: Wishes, project: Path) -> Draft:
     typical = movies.images.typical
     values = {"movies": movies.pattern, **wishes.options}
     why = dict.fromkeys(wishes.options, "given")
-    told = [_movies_sentence(movies), *movies.notes]
+    told = [_movies_sentence(movies), *movies.notes, *_left_out(source)]
     noted = _noted(wishes, source)
     told += [*noted.troubles, *_from_record(noted.record, values, why, typical)]
     told += _pixel_size(values, why, typical)
     _ask(wishes, values, why)
-    gain = _gain(choose(wishes.gain, source, typical, noted.record), project)
+    choice = choose(wishes.gain, source, typical, noted.record)
+    gain = _gain(choice, project)
     values |= gain.values
     why |= gain.why
     told += [*gain.told, *_box(values, why), *_small_movies(values, why, typical)]
     told += [*_ctf_program(wishes, values, why), *_assumptions(values, why)]
     links = {**movies.links, **gain.links}
-    return Draft(values=values, why=why, links=links, told=tuple(told))
+    undecided = (choice.undecided,) if choice.undecided else ()
+    return Draft(values=values, why=why, links=links, told=tuple(told), undecided=undecided)
 
 
 def _noted(wishes: Wishes, source: Source) -> beside.Found:
@@ -183,6 +188,11 @@ def _own_movies(project: Path) -> Path:
     )
 
 
+def _left_out(source: Source) -> list[str]:
+    others = ", ".join(source.left_out)
+    return [f"left out: {others}; --movies 'PATTERN' takes others"] if others else []
+
+
 def _movies_sentence(movies: Movies) -> str:
     images = movies.images
     typical = images.typical
@@ -208,7 +218,7 @@ def _gain(choice: Choice, project: Path) -> Draft:
     """Bring a gain reference into the project."""
     path = choice.path
     if path is None:
-        return Draft(told=choice.told)
+        return Draft(why={"gain.file": choice.why} if choice.why else {}, told=choice.told)
     inside = path.is_relative_to(project)
     name = str(path.relative_to(project)) if inside else newproject.plain_name(path.name)
     return Draft(

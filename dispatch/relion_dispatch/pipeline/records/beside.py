@@ -14,6 +14,8 @@ from relion_dispatch.pipeline.records.record import Record
 
 #: How many movies' records are read.
 SAMPLE = 5
+#: How many files of a folder are looked into for a movie without a record of its own name.
+SHARED = 5
 SAME = 0.01  # a part of the value
 #: What EPU puts behind an exposure's name for its movie.
 _FRACTIONS = re.compile(r"[_-](?:fractions?|eer|frames?|movie)$", re.IGNORECASE)
@@ -59,7 +61,9 @@ def _of(movie: Path, folder: Path, given: Path | None) -> Record | None:
         except OSError:
             continue
         own = [each for each in records if not each.movie or each.movie == movie.name]
-        if own or len(records) == 1:
+        # Others may be maps' and atlases'; one of the movie's own name may name an older one.
+        named = path == given or path.name in _own_names(movie)
+        if own or (named and len(records) == 1):
             return (own or list(records))[0]
     return None
 
@@ -70,14 +74,18 @@ def _candidates(movie: Path, folder: Path, given: Path | None) -> Iterator[Path]
         if given.suffix.lower() in _READERS:
             yield given
         return
-    stem = _FRACTIONS.sub("", movie.stem)
-    own = (f"{movie.name}.mdoc", f"{movie.stem}.mdoc", f"{stem}.xml", f"{movie.stem}.xml")
+    own = _own_names(movie)
     places = _below(given) if given is not None else _upwards(movie.parent, folder)
     shared = []
     for place in places:
         yield from (place / name for name in own if (place / name).is_file())
-        shared += sorted(place.glob("*.mdoc"))[:1]
+        shared += sorted(place.glob("*.mdoc"))[:SHARED]
     yield from shared
+
+
+def _own_names(movie: Path) -> tuple[str, ...]:
+    stem = _FRACTIONS.sub("", movie.stem)
+    return f"{movie.name}.mdoc", f"{movie.stem}.mdoc", f"{stem}.xml", f"{movie.stem}.xml"
 
 
 def _upwards(start: Path, top: Path) -> Iterator[Path]:
