@@ -120,6 +120,8 @@ def progress(what: str, done: int, total: int | None, elapsed_s: float, doing: s
         text += f" of {total} ({100 * done // total} %)"
         if 0 < done < total:
             text += f", {_duration(elapsed_s * (total - done) / done)} left"
+        elif not done:
+            text += f", {_duration(elapsed_s)} so far"
     else:
         text += f", {_duration(elapsed_s)} so far"
     return f"{text}: {doing}" if doing else text

@@ -89,7 +89,7 @@ def test_things_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(
     "done, total, elapsed_s, expected",
     [
-        (0, 10, 3.0, "work: 0 of 10 (0 %)"),
+        (0, 10, 3.0, "work: 0 of 10 (0 %), 3 s so far"),
         (10, 10, 3.0, "work: 10 of 10 (100 %)"),
         (10, 1000, 10.0, "work: 10 of 1000 (1 %), 16 min left"),
         (1, 1000, 60.0, "work: 1 of 1000 (0 %), 16.6 h left"),

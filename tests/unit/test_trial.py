@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import re
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,7 @@ from hypothesis import strategies as st
 
 from relion_dispatch import cli
 from relion_dispatch.errors import InputError
+from relion_dispatch.meter import Meter
 from relion_dispatch.pipeline.configtext import put_in
 from relion_dispatch.trial import choice, running, scratch
 from relion_dispatch.trial.page import page
@@ -146,6 +149,46 @@ def test_cores_of_this_machine_are_shared() -> None:
     assert here.words(3) == ["--cores", "2"]
     assert here.words(20) == ["--cores", "1"]
     assert running.Place(profile="/p", local=False, cores=8).words(3) == ["--profile", "/p"]
+
+
+HERE = running.Place(profile="", local=True, cores=1)
+FOLDERS = {name: Path(name) for name in "abc"}
+
+
+def test_a_trial_tells_that_it_runs_before_anything_is_done(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    told = threading.Event()
+    monkeypatch.setattr(Meter, "at", lambda *_: told.set())
+    monkeypatch.setattr(running, "_run", lambda *_: told.wait(5))
+    assert running.run_all(FOLDERS, "ctf", HERE, quiet=False) == set()
+
+
+def test_ctrl_c_starts_no_other_variant(monkeypatch: pytest.MonkeyPatch) -> None:
+    began: list[Path] = []
+    going, end = threading.Event(), threading.Event()
+
+    def one(folder: Path, *_: object) -> bool:
+        began.append(folder)
+        going.set()
+        return end.wait(60)
+
+    def interrupted(*_: object, **__: object) -> None:
+        assert going.wait(60)
+        raise KeyboardInterrupt
+
+    class Pool(ThreadPoolExecutor):
+        def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
+            super().shutdown(wait=False, cancel_futures=cancel_futures)
+            end.set()
+            super().shutdown(wait=wait)
+
+    monkeypatch.setattr(running, "_run", one)
+    monkeypatch.setattr(running, "wait", interrupted)
+    monkeypatch.setattr(running, "ThreadPoolExecutor", Pool)
+    with pytest.raises(KeyboardInterrupt):
+        running.run_all(FOLDERS, "ctf", HERE, quiet=True)
+    assert began == [Path("a")]
 
 
 # ----------------------------------------------------------------------------------------- the page

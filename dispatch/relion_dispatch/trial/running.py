@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor, as_completed
+from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,6 +16,7 @@ from relion_dispatch.this_python import argv
 #: Heads of runs at a cluster that are awake at a time.
 HEADS = 8
 _WEEK_S = 7 * 24 * 3600.0
+_LOOK_S = 0.5  # between two looks at what is done
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,18 +82,24 @@ def run_all(folders: Mapping[str, Path], until: str, where: Place, *, quiet: boo
         Whether nothing is told while they run.
     """
     side_by_side = min(len(folders), where.cores if where.local else HEADS)
-    failed = set()
     total = len(folders)
-    with ThreadPoolExecutor(side_by_side) as pool, Meter("trying", total, quiet=quiet) as meter:
+    with (
+        ThreadPoolExecutor(side_by_side) as pool,
+        Meter(f"running up to {until}", total, quiet=quiet) as meter,
+    ):
         runs = {
             pool.submit(_run, folder, until, where.words(side_by_side)): name
             for name, folder in folders.items()
         }
-        for done, each in enumerate(as_completed(runs), start=1):
-            if not each.result():
-                failed.add(runs[each])
-            meter.at(done)
-    return failed
+        try:
+            left = set(runs)
+            while left:
+                meter.at(total - len(left))
+                left = wait(left, timeout=_LOOK_S, return_when=FIRST_COMPLETED).not_done
+        except BaseException:  # those that have begun hear of Ctrl-C themselves
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+    return {name for run, name in runs.items() if not run.result()}
 
 
 def _run(folder: Path, until: str, options: list[str]) -> bool:
