@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from relion_dispatch.cli import main
+from relion_dispatch.pipeline import settings
 from relion_dispatch.sharding.arrivals import Arrivals, whole
+from relion_dispatch.sharding.session import Session
+from tests.unit import tiny_images
 
 STAMPS = st.tuples(st.integers(0, 3), st.integers(0, 3))
 LEAST = (
@@ -69,6 +73,22 @@ def test_a_movie_that_is_cut_off_is_not_taken() -> None:
             raise ValueError(name)
 
     assert whole("abc", read, ValueError) == ["a", "c"]
+
+
+def test_movies_that_cannot_be_read_are_named_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    config = f"movies: '*.mrcs'\n{LEAST}preprocessing: {{movies_per_job: 5}}\n"
+    (tmp_path / "config.yaml").write_text(config)
+    tiny_images.write_mrc(tmp_path / "a.mrcs")
+    (tmp_path / "b.mrcs").write_bytes(b"no movie")
+    args = argparse.Namespace(quiet=0.0, patience=5.0)
+    chosen = settings.load(settings.read(Path("config.yaml")))
+    session = Session(args=args, settings=chosen, size=5, lock=0)
+    assert session._new() == session._new() == []
+    told = capsys.readouterr().out
+    assert told.count("0 still being written, 1 whole, 1 cannot be read: b.mrcs") == 1
 
 
 @pytest.mark.parametrize(

@@ -22,8 +22,10 @@ from types import FrameType
 
 from relion_dispatch import processes
 from relion_dispatch.errors import InputError
+from relion_dispatch.meter import counted
 from relion_dispatch.pipeline import settings
 from relion_dispatch.pipeline.check import imagefiles
+from relion_dispatch.pipeline.check.findings import named
 from relion_dispatch.pipeline.check.imagefiles import BadImageError
 from relion_dispatch.pipeline.expected import expected
 from relion_dispatch.pipeline.options import Settings
@@ -171,7 +173,7 @@ class Session:
     size: int
     lock: int
     arrivals: Arrivals = field(default_factory=Arrivals)
-    _told: tuple[int, int] = (0, 0)
+    _told: str = ""
     _failed: bool = False
     _due_s: float = 0.0
     _busy_s: float = field(default_factory=time.monotonic)
@@ -190,7 +192,7 @@ class Session:
                 self._run()
             while not self._idle():
                 self._look()
-                time.sleep(self.args.every)
+                time.sleep(max(0.1, self.args.every))
             _say("nothing came any more")
         except _Stopped:
             _say("stopped; the same command goes on")
@@ -219,14 +221,18 @@ class Session:
             self._busy_s = now_s
         self.arrivals = self.arrivals.look(stamps, now_s)
         quiet = self.arrivals.quiet(now_s, self.args.quiet)
-        arrived = whole(quiet, imagefiles.read, BadImageError)
-        self._tell(len(arrived), len(stamps) - len(arrived))
+        reading = counted(quiet, f"reading {self.settings.start}")
+        arrived = whole(reading, imagefiles.read, BadImageError)
+        self._tell(len(arrived), len(stamps) - len(quiet), sorted({*quiet} - {*arrived}))
         return self.arrivals.ready(arrived, self.size, now_s, 60 * self.args.patience)
 
-    def _tell(self, arrived: int, coming: int) -> None:
-        if (arrived, coming) not in (self._told, (0, 0)):
-            _say(f"{coming} still being written, {arrived} whole")
-        self._told = arrived, coming
+    def _tell(self, arrived: int, coming: int, broken: Sequence[str]) -> None:
+        text = f"{coming} still being written, {arrived} whole" if coming or arrived else ""
+        if broken:
+            text += f"{', ' if text else ''}{len(broken)} cannot be read: {named(broken)}"
+        if text not in (self._told, ""):
+            _say(text)
+        self._told = text
 
     # ------------------------------------------------------------------------------------- running
 
