@@ -567,6 +567,15 @@ def test_pictures_fit_the_terminal(height: int) -> None:
     assert height < 10 or any("running" in line for line in lines)
 
 
+def test_a_picture_of_many_jobs_shows_the_running_one() -> None:
+    states = [State.FINISHED] * 200 + [State.RUNNING] + [State.WAITING] * 200
+    jobs = tuple(Job(folder=f"A/job{n:03d}", state=state) for n, state in enumerate(states))
+    lines = watching.fitted(Overview(project="/p", time=0.0, jobs=jobs), 80, 10, colour=False)
+    assert len(lines) == 10
+    assert any("A/job200  running" in line for line in lines)
+    assert lines[-1] == f"… and {len(jobs) - (len(lines) - 4)} more"
+
+
 def test_colours_change_nothing_but_colours() -> None:
     plain, coloured = (table.text(rows(), colour=colour) for colour in (False, True))
     assert "\x1b[36mrunning\x1b[0m" in coloured

@@ -51,10 +51,10 @@ def main(args: argparse.Namespace) -> int:
     if args.watch:
         from relion_dispatch.status.watching import watch
 
-        every_s = max(args.every, 0.1)
+        every_s = max(0.1, args.every)
         watch(lambda: overview(project, desk), colour=_colours(), every_s=every_s)
         return 0
-    seen = overview(project, desk)
+    seen = overview(project, desk, quiet=False)
     enter.settled(project, [job.folder for job in seen.jobs if job.state is State.FAILED])
     width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
     told = table.text(seen, width=width, colour=_colours())

@@ -12,6 +12,7 @@ from typing import Any
 from relion_dispatch.errors import DispatchError, InputError, SchedulerError
 from relion_dispatch.healing import attempts
 from relion_dispatch.ledger import Entry
+from relion_dispatch.meter import counted
 from relion_dispatch.pipeline.begin import KEPT
 from relion_dispatch.reports import Report
 from relion_dispatch.reports import State as Reported
@@ -45,7 +46,9 @@ class Evidence:
     silent: bool = False
 
 
-def overview(project: Path, desk: Desk, *, now: float | None = None) -> Overview:
+def overview(
+    project: Path, desk: Desk, *, now: float | None = None, quiet: bool = True
+) -> Overview:
     """Look at a project.
 
     Jobs from RELION's window that the scheduler has ended before they could say a word get the
@@ -59,12 +62,15 @@ def overview(project: Path, desk: Desk, *, now: float | None = None) -> Overview
         Who is asked for jobs at the scheduler.
     now
         Seconds since the epoch; None for this moment.
+    quiet
+        Whether to say nothing while it takes long.
     """
     now = time.time() if now is None else now
     known, notes = _known(project)
     ids = _job_ids(project, known, desk)
     evidence, trouble = _evidence(project, known, ids, desk)
-    jobs = [_judged(project, job, ids.get(job.folder, ""), evidence, now) for job in known]
+    looking = counted(known, "looking at jobs", quiet=quiet)
+    jobs = [_judged(project, job, ids.get(job.folder, ""), evidence, now) for job in looking]
     used = desk.used([job.job_id for job in jobs if job.job_id and job.state not in ALIVE])
     records = recorded.records(project)
     jobs = [_with_size(_with_use(job, used.get(job.job_id, {})), records) for job in jobs]

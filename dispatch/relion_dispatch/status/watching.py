@@ -114,8 +114,9 @@ def fitted(seen: Overview, width: int, height: int, *, colour: bool) -> list[str
     rows = list(zip(lines[first:], seen.jobs, strict=True))
     for dull in (State.WAITING, State.FINISHED):
         order = reversed(rows) if dull is State.WAITING else iter(rows)
-        drop = [row for row in order if row[1].state is dull][: max(over + 1, 0)]
-        rows = [row for row in rows if row not in drop]
+        drop = [job.folder for _, job in order if job.state is dull][: max(over + 1, 0)]
+        gone = frozenset(drop)
+        rows = [row for row in rows if row[1].folder not in gone]
         over -= len(drop)
     left_out = len(seen.jobs) - len(rows)
     shown = [*lines[:first], *(line for line, _ in rows)][: max(height - 1, 1)]
