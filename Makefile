@@ -35,7 +35,7 @@ demo: setup
 # One worker begins with the clusters, whose tests mostly wait, the other with the pipelines, whose
 # tests compute; tests/conftest.py says which tests stay together, and in which order they come.
 test: setup-slurm lint
-	$(BIN)/python -m pytest -n 2 --dist loadgroup --no-loadscope-reorder
+	$(BIN)/python -m pytest -n 2 --dist loadscope --no-loadscope-reorder
 
 unit: setup
 	$(BIN)/python -m pytest -m 'not slow' --hypothesis-profile=quick tests/unit tests/golden

@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+import functools
 import os
+import re
 import shutil
 import signal
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import settings
+
+if TYPE_CHECKING:
+    from xdist.remote import Producer
+    from xdist.scheduler import LoadScopeScheduling
 
 # The programs whose absence makes a marked test meaningless.
 PROGRAMS = {
@@ -39,21 +47,32 @@ def _cache_of_our_own(tmp_path_factory: pytest.TempPathFactory) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keep on one worker of pytest-xdist what shares a long fixture; begin with the longest."""
-    lanes = {item: _lane(item) for item in items}
-    for item, (_, name) in lanes.items():
-        item.add_marker(pytest.mark.xdist_group(name))
-    items.sort(key=lambda item: lanes[item][0])
+    """Begin with the lanes that take longest."""
+    items.sort(key=lambda item: _lane(item.path))
 
 
-def _lane(item: pytest.Item) -> tuple[int, str]:
-    """Return a test's place in the order and the name of its lane."""
-    folder = item.path.parent.name
-    if "finished" in getattr(item, "fixturenames", ()):
-        return 0, "finished project"
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> LoadScopeScheduling:
+    """Keep on one worker of pytest-xdist what shares a long fixture."""
+    from xdist.scheduler import LoadScopeScheduling
+
+    def lane(nodeid: str) -> str:
+        return _lane(config.rootpath / nodeid.partition("::")[0])[1]
+
+    scheduler = LoadScopeScheduling(config, log)
+    scheduler._split_scope = lane
+    return scheduler
+
+
+@functools.cache
+def _lane(path: Path) -> tuple[int, str]:
+    """Return the lane of a file with tests: its place in the order, and its name."""
+    folder = path.parent.name
     if folder == "cluster":
         return 1, folder
-    return (2 if folder == "pipeline" else 3), f"{folder}/{item.path.stem}"
+    if folder != "pipeline":
+        return 3, str(path)
+    asks_for_it = re.search(r"\bfinished: Finished\b", path.read_text())
+    return (0, "finished project") if asks_for_it else (2, str(path))
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
