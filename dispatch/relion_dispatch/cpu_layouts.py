@@ -6,10 +6,6 @@ from collections.abc import Callable
 
 from relion_dispatch.needs import Need, Room, Size, Unfit, count, rank_mem_mb, shape, threads_of
 
-#: Threads of a worker in the order in which they are tried: fewer ranks with more threads need
-#: less memory.
-WORKER_THREADS = (2, 4, 6, 8, 12, 16, 24, 32)
-
 
 def cpu_layout(need: Need, room: Room) -> Size:
     """Lay a job out on CPUs.
@@ -77,19 +73,25 @@ def _limits(need: Need, room: Room, threads: int) -> dict[str, int]:
 
 
 def _workers(need: Need, room: Room) -> Size:
-    """A leader and workers: threads are raised until the workers fit the memory."""
+    """A leader and workers, with the threads that keep most cores busy."""
     halves = need.ranks == "halves"
     nodes, least = need.nodes or 1, 2 if halves else 1
-    threads, most = _threads_and_workers(need, room, least)
+    even = 2 if halves and nodes % 2 else 1
+    fitting = _fitting(need, room, least)
+    wanted = least if room.local else room.cores
     if need.nproc is not None and need.nproc > 1:
-        most = _asked(need, -(-(need.nproc - 1) // nodes), most)
-    elif room.local:
-        most = least
-    workers = most - most % 2 if halves and nodes % 2 else most
-    if workers < least:
-        if "nproc" in need.wished:
-            raise Unfit(f"{need.nproc} ranks were asked for, it takes {least + 1}")
-        workers = least
+        wanted = _asked(need, -(-(need.nproc - 1) // nodes), max(fitting.values()))
+    wanted -= wanted % even
+    if wanted < least and "nproc" in need.wished:
+        raise Unfit(f"{need.nproc} ranks were asked for, it takes {least + 1}")
+
+    def worth(threads: int) -> tuple[int, int, int]:
+        workers = _up_to(wanted, fitting[threads], even)
+        return (workers if need.nproc else 0), workers * threads, -threads
+
+    wanted = max(wanted, least)
+    threads = max(fitting, key=worth)
+    workers = _up_to(wanted, fitting[threads], even)
     note = (
         f"One leader and {count(workers * nodes, 'worker')} of {count(threads, 'thread')}"
         f"{', in two equal halves,' if halves else ''} on {count(room.cores * nodes, 'core')}."
@@ -97,26 +99,37 @@ def _workers(need: Need, room: Room) -> Size:
     return shape(room, (1 + workers, *(workers,) * (nodes - 1)), threads, note)
 
 
-def _threads_and_workers(need: Need, room: Room, least: int) -> tuple[int, int]:
-    threads = 1
-    for threads in _worker_threads(need, room, least):
-        by_cores = room.cores // threads - (0 if room.local else 1)
-        most = min(by_cores, room.ranks_by_memory(need, threads) - 1)
-        if most >= least:
-            return threads, most
+def _up_to(wanted: int, most: int, even: int) -> int:
+    return min(wanted, most) // even * even
+
+
+def _fitting(need: Need, room: Room, least: int) -> dict[int, int]:
+    """Return how many workers fit a node, by the threads of one, where enough do."""
+    tried = _worker_threads(need, room, least)
+    most = {
+        threads: min(
+            room.cores // threads - (0 if room.local else 1),
+            room.ranks_by_memory(need, threads) - 1,
+        )
+        for threads in tried
+    }
+    found = {threads: workers for threads, workers in most.items() if workers >= least}
+    if found:
+        return found
     if room.local:  # there is no other machine, and the estimate is for the worst
-        return threads, least
-    raise Unfit(_too_small(need, room, least + 1, threads))
+        return {tried[-1]: least}
+    raise Unfit(_too_small(need, room, least + 1, tried[-1]))
 
 
 def _worker_threads(need: Need, room: Room, least: int) -> tuple[int, ...]:
+    """Threads of a worker that may be tried: fewer ranks with more threads need less memory."""
     if not need.threads:
         return (1,)
     if need.nthread:
         return (min(need.nthread, room.cores),)
     if room.local:
-        return (max(room.cores // least, 1),)
-    return tuple(t for t in WORKER_THREADS if t * (least + 1) <= room.cores) or (1,)
+        return tuple(range(1, max(room.cores // least, 1) + 1))
+    return tuple(range(2, room.cores // (least + 1) + 1)) or (1,)
 
 
 def _asked(need: Need, asked: int, most: int) -> int:

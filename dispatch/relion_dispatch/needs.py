@@ -182,12 +182,25 @@ class Room:
         return gpu_mem_mb(self.gpu_model, need.problem, threads, need.gpu_current_size)
 
     def ranks_by_memory(self, need: Need, threads: int) -> int:
-        """Ranks that the node's memory holds."""
-        if need.mem_mb is not None:
+        """Ranks that the node's memory holds, or the memory that was asked for.
+
+        What was asked for is kept: it holds the fewest ranks in any case, and all of them where
+        ranks were asked for as well, or nobody knows what one of them needs.
+        """
+        if need.mem_mb is not None and ("nproc" in need.wished or _modelled(need, threads) is None):
             return self.cores * 2
         leader = leader_of(need)
-        per_rank = rank_mem_mb(need, threads)
-        return max((self.mem_mb - overhead_mb(need) - leader) // per_rank + bool(leader), 0)
+        given = min(need.mem_mb or self.mem_mb, self.mem_mb)
+        found = (given - overhead_mb(need) - leader) // rank_mem_mb(need, threads) + bool(leader)
+        return max(found, 0 if need.mem_mb is None else fewest_ranks(need))
+
+
+def fewest_ranks(need: Need) -> int:
+    """Ranks on a node without which a job cannot run as it was asked for."""
+    gpus = (need.ngpu or 1) if need.gpu in ("shared", "one_rank_each") else 1
+    if need.ranks not in ("workers", "halves"):
+        return gpus
+    return 1 + gpus * (2 if need.ranks == "halves" and gpus % 2 else 1)
 
 
 def rank_mem_mb(need: Need, threads: int) -> int:

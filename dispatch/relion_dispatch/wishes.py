@@ -8,7 +8,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from relion_dispatch.command import Command
-from relion_dispatch.errors import InputError
+from relion_dispatch.errors import DoesNotFitError, InputError
 from relion_dispatch.frozen import dataclass
 from relion_dispatch.jobtypes import Gpu, Ranks, Resolved
 from relion_dispatch.memory import MIB, Problem
@@ -111,8 +111,16 @@ def launched_ranks(command: Command) -> int | None:
 def need(
     resolved: Resolved, command: Command, data: DataFacts, asked: Asked, request: Request
 ) -> Need:
-    """Return what sizing has to satisfy."""
-    ranks, gpu = _continued(resolved, command, data)
+    """Return what sizing has to satisfy.
+
+    Raises
+    ------
+    InputError
+        When a number that was asked for is none.
+    DoesNotFitError
+        When one rank was asked for where it takes more.
+    """
+    ranks, gpu = _alone(asked, *_kind(resolved, command, data))
     if gpu == "none" and not command.relion and asked.number("ngpu") and "ngpu" in asked.wished:
         gpu = "one_process"  # nobody but the user knows what the program can use
     return Need(
@@ -166,9 +174,11 @@ def _with_types_options(resolved: Resolved, command: Command) -> Command:
     return command
 
 
-def _continued(resolved: Resolved, command: Command, data: DataFacts) -> tuple[Ranks, Gpu]:
-    """Return how a run goes on: its optimiser file says what its command no longer does."""
+def _kind(resolved: Resolved, command: Command, data: DataFacts) -> tuple[Ranks, Gpu]:
+    """Return how a program runs: of a run that goes on, its optimiser file says what it is."""
     ranks, gpu = resolved.ranks or "single", resolved.gpu
+    if ranks == "workers" and (command.has("split_random_halves") or data.split_random_halves):
+        ranks = "halves"
     if not command.has("continue") or ranks == "single":
         return ranks, gpu
     if data.gradient and not data.split_random_halves:
@@ -176,6 +186,17 @@ def _continued(resolved: Resolved, command: Command, data: DataFacts) -> tuple[R
     if ranks == "halves" and data.split_random_halves is False:
         ranks = "workers"
     return ranks, "none" if data.skip_align else gpu
+
+
+def _alone(asked: Asked, ranks: Ranks, gpu: Gpu) -> tuple[Ranks, Gpu]:
+    """Return how a program runs where a user asked for one rank: without a leader."""
+    if ranks not in ("workers", "halves") or "nproc" not in asked.wished:
+        return ranks, gpu
+    if asked.number("nproc") != 1:
+        return ranks, gpu
+    if ranks == "halves":
+        raise DoesNotFitError("1 rank was asked for, but two halves take at least 3")
+    return "single", "one_process" if gpu == "shared" else gpu
 
 
 def max_ranks(resolved: Resolved, data: DataFacts, asked: Asked) -> int | None:

@@ -9,6 +9,7 @@ import pytest
 from relion_dispatch.cluster import Partition
 from relion_dispatch.data import DataFacts
 from relion_dispatch.engine import Plan, Request, plan
+from relion_dispatch.errors import DoesNotFitError
 from relion_dispatch.profiles import Profile, load_profile
 
 DATA = DataFacts(
@@ -47,12 +48,32 @@ def test_halves_are_equal(m3: Profile, gpus: int, nodes: int, box: int) -> None:
     assert " -n " in made.command or made.command.startswith("mpirun -n")
 
 
+@pytest.mark.parametrize("options", ["", " --auto_refine", " --K 1 --continue a_optimiser.star"])
+@pytest.mark.parametrize("name", ["m3", "slurm", "local", "fmi"])
+def test_halves_are_equal_without_alignment_too(name: str, options: str) -> None:
+    line = f"relion_refine_mpi --split_random_halves --skip_align --i a.star --ref b.mrc{options}"
+    made = planned(load_profile(name), line)
+
+    assert made.ntasks >= 3
+    assert made.ntasks % 2 == 1
+    assert made.gpus == 0
+    assert f"-n {made.ntasks} relion_refine_mpi" in made.command
+
+
+def test_one_process_where_one_is_asked_for(m3: Profile) -> None:
+    made = planned(m3, "relion_refine_mpi --i a.star --ref b.mrc --K 4", nproc=1)
+    assert (made.ntasks, made.command.split()[0]) == (1, "relion_refine")
+    with pytest.raises(DoesNotFitError, match="two halves take at least 3"):
+        planned(m3, REFINE3D, nproc=1)
+
+
 @pytest.mark.parametrize(
     "line",
     [
         "`which relion_refine_mpi` --denovo_3dref --grad --i a.star --K 1 --iter 200",
         "`which relion_refine_mpi` --denovo_3dref --sgd --i a.star --K 1",
         "`which relion_refine_mpi` --grad --i a.star --K 50 --iter 200 --psi_step 12",
+        "`which relion_refine_mpi` --grad --i a.star --ref b.mrc --K 4 --iter 200",
         (
             "`which relion_motion_refine_mpi` --i a.star --f p.star --min_p 5000 --eval_frac 0.5"
             " --params3"

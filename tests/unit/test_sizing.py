@@ -14,7 +14,7 @@ from relion_dispatch.errors import DoesNotFitError
 from relion_dispatch.host_memory import host_mem_mb
 from relion_dispatch.jobtypes import Ranks
 from relion_dispatch.memory import GpuModel, Problem, gpu_bytes, gpu_mem_mb
-from relion_dispatch.needs import Need, Size
+from relion_dispatch.needs import Need, Size, node_mem_mb
 from relion_dispatch.sizing import size
 
 CPU = Partition(cores=24, mem_mb=120_000, nodes=3)
@@ -244,6 +244,43 @@ def test_workers_on_cpus_take_more_threads_where_memory_is_short() -> None:
         <= 120_000
     )
     assert found.ntasks % 2 == 1
+
+
+@pytest.mark.parametrize("box, ranks, threads", [(128, 11, 2), (400, 5, 4), (450, 3, 8)])
+def test_workers_on_cpus_keep_the_cores_busy(box: int, ranks: int, threads: int) -> None:
+    """Where memory holds but few of them they have more threads."""
+    found = size(replace(HALVES, gpu="none", problem=Problem(box=box)), CLUSTER)
+
+    assert shape(found) == (ranks, threads)
+    assert found.mem_mb <= 120_000
+
+
+MOVIES = Need(
+    ranks="every",
+    threads=True,
+    memory="motioncorr",
+    problem=Problem(n_frames=40, movie_shape=(4096, 4096)),
+)
+
+
+@pytest.mark.parametrize("need", [MOVIES, REFINE, HALVES, replace(HALVES, gpu="none")])
+@pytest.mark.parametrize("mem_mb", [20_000, 60_000, 115_000])
+def test_memory_that_was_asked_for_holds_all_ranks(need: Need, mem_mb: int) -> None:
+    need = replace(need, problem=replace(need.problem, box=256))
+    found = size(replace(need, mem_mb=mem_mb, wished=frozenset({"mem"})), CLUSTER)
+
+    assert found.mem_mb == mem_mb
+    assert node_mem_mb(need, max(found.ranks_on), found.cpus_per_task) <= mem_mb
+    assert found.ntasks <= size(need, CLUSTER).ntasks
+
+
+@pytest.mark.parametrize("need, fewest", [(MOVIES, 1), (REFINE, 2), (HALVES, 3)])
+def test_memory_that_was_asked_for_is_never_refused(need: Need, fewest: int) -> None:
+    asked = replace(need, mem_mb=100, wished=frozenset({"mem"}))
+
+    assert size(asked, CLUSTER).ntasks == fewest
+    both = replace(asked, nproc=9, wished=frozenset({"mem", "nproc"}))
+    assert (size(both, CLUSTER).ntasks, size(both, CLUSTER).mem_mb) == (9, 100)
 
 
 def test_each_attempt_gets_more_memory_and_time() -> None:
