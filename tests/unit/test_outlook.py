@@ -91,9 +91,27 @@ def test_only_what_was_tried_is_advised() -> None:
     assert "Ask for less" in _refused(replace(JOB, problem=Problem(box=1800)))
 
 
+def test_changes_are_advised_together_where_none_helps_alone() -> None:
+    large = replace(JOB, problem=Problem(box=768, classes=10, halves=True))
+    assert "It would fit with --pad 1 and one class (" in _refused(large)
+
+
+def test_a_training_is_told_to_take_fewer_particles() -> None:
+    problem = Problem(box=360, n_frames=60, movie_shape=(5760, 4092), min_particles=10_000)
+    training = Need(memory="polish_train", problem=problem)
+    assert "It would fit with --min_p 1250 (" in _refused(training)
+
+
+def test_bodies_that_overlap_may_be_normalised() -> None:
+    bodies = Problem(box=300, classes=4, masks=16, halves=True)
+    advice = _refused(replace(JOB, problem=bodies))
+    assert "with --multibody_norm_overlap (" in advice
+    assert "one class" not in advice
+
+
 def test_wishes_that_are_in_the_way_are_named() -> None:
     asked = replace(JOB, nproc=80, wished=frozenset({"nproc"}))
-    assert "with fewer ranks" in _refused(asked)
+    assert "with another number of ranks" in _refused(asked)
     asked = replace(JOB, mem_mb=10**6, wished=frozenset({"mem"}))
     assert _refused(asked).endswith("It would fit with less memory.")
 
@@ -158,7 +176,7 @@ def test_images_are_read_into_memory_only_where_they_fit() -> None:
 
 def test_memory_that_was_asked_for_has_to_hold_the_images() -> None:
     assert planned("--preread_images", 10_000, mem="120G").main.has("preread_images")
-    assert not planned("--preread_images", 10_000, mem="30G").main.has("preread_images")
+    assert not planned("--preread_images", 10_000, mem="12G").main.has("preread_images")
 
 
 def test_scratch_space_is_said() -> None:
