@@ -43,6 +43,8 @@ class DataFacts:
         Frames in the first movie; for an EER file those of the detector, before they are grouped.
     movie_shape
         Width and height of the first movie's frames, or else of the first micrograph, in pixels.
+    micrograph_shape
+        Width and height of the first micrograph in pixels, where there is one beside the movie.
     movie_format
         ``mrc``, ``tiff`` or ``eer``.
     ref_box, ref_angpix
@@ -71,6 +73,7 @@ class DataFacts:
     n_tilts: int | None = None
     n_frames: int | None = None
     movie_shape: tuple[int, int] | None = None
+    micrograph_shape: tuple[int, int] | None = None
     movie_format: str | None = None
     ref_box: int | None = None
     ref_angpix: float | None = None

@@ -108,7 +108,7 @@ def _micrographs(problem: Problem) -> tuple[bool, float | None]:
     """CTF estimation, picking, extraction: half a minute for a micrograph of 4k x 4k pixels."""
     if problem.n_micrographs is None:
         return False, None
-    pixels = problem.pixels() / problem.binning**2 or 1.42e7
+    pixels = problem.micrograph_pixels() or 1.42e7
     return False, (0.01 + 3.45e-8 * pixels) * problem.n_micrographs
 
 

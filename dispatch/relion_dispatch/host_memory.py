@@ -24,6 +24,9 @@ MARGIN = 1.12
 #: columns: 0.9 kB; RELION's own files have up to twice as many).
 PARTICLE_BYTES = 1300
 
+#: Bytes of a particle's row as a table alone (measured with 18 columns: 0.5 kB).
+ROW_BYTES = 750
+
 #: What the CUDA driver and page-locked buffers take of a process' host memory, in MiB: assumed,
 #: not measured.
 GPU_HOST_MB = 1000
@@ -103,14 +106,16 @@ def _refine(problem: Problem, threads: int) -> float | None:
     k, v, p = problem.classes, problem.voxels(), problem.padded()
     n = float(problem.box**problem.dimensions)
     sums = 12 * k * v * (2 if problem.pseudo_halves else 1)
-    copies = 10 * k * v if problem.accelerated else 0
+    copies = 10 * problem.projectors * v if problem.accelerated else 0
     packed = 0.0 if problem.alone else sums if problem.via_disc else 2 * min(sums, PACK_BYTES)
     last = 4 * v + 8 * n if problem.halves else 0
+    # Of the projectors of bodies but the first is given back (``MlOptimiserMpi::expectation``).
+    kept = 8 * max(problem.masks - 1, 0) * v
     moments = (
-        8 * (k - 1) * v + 16 * p,
-        8 * k * v + copies,
-        packed,
-        max(24 * v, 16 * p + 4 * v) + last,
+        8 * (problem.projectors - 1) * v + 16 * p,
+        8 * problem.projectors * v + copies,
+        kept + packed,
+        kept + max(24 * v, 16 * p + 4 * v) + last,
     )
     # What threads held in the expectation step is not given back at once.
     held = threads * _images(problem) + _rows(problem) + _preread(problem, leader=problem.alone)
@@ -120,12 +125,13 @@ def _refine(problem: Problem, threads: int) -> float | None:
 def _maps(problem: Problem) -> float:
     """References, and with gradients these, their moments, and the references before.
 
-    (``Igrad``, src/ml_model.h; in 4.0 and 5.0 complex moments of two pseudo half sets.)
+    (``Igrad``, src/ml_model.h; in 4.0 and 5.0 complex moments of two pseudo half sets.) Bodies have
+    masks besides, and so have their overlaps.
     """
     k, n = problem.classes, float((problem.box or 0) ** problem.dimensions)
     if problem.pseudo_halves:
         return 8 * n * (5 * k + 1)
-    return 8 * n * (2 * k + 2 if problem.gradient else k)
+    return 8 * n * (2 * k + 2 if problem.gradient else k + problem.masks)
 
 
 def _images(problem: Problem) -> float:
@@ -203,9 +209,10 @@ def _subtract(problem: Problem, threads: int) -> float | None:
     """
     if problem.box is None:
         return None
-    k, v, p = problem.classes, problem.voxels(), problem.padded()
-    maps = 8.0 * (2 * k + 2) * float(problem.box**problem.dimensions)
-    return 8 * (k - 1) * v + 16 * p + maps + 200 * problem.image_pixels() + _rows(problem)
+    v, p = problem.voxels(), problem.padded()
+    maps = 8.0 * (2 * problem.projectors + 2) * float(problem.box**problem.dimensions)
+    transforms = 8 * (problem.projectors - 1) * v + 16 * p
+    return transforms + maps + 200 * problem.image_pixels() + _rows(problem)
 
 
 def _polish(problem: Problem, threads: int) -> float | None:
@@ -213,14 +220,18 @@ def _polish(problem: Problem, threads: int) -> float | None:
 
     Of each particle and frame half a complex transform and a map of correlations
     (``MotionEstimator::prepMicrograph``, src/jaz/motion/motion_estimator.cpp), of each particle a
-    prediction; tables of all frames and frequencies. 4.0 and 5.0 read a whole movie, as 3.1 does of
+    prediction; tables of all frames and frequencies. Images of another size that come of it are
+    summed up of all frames (``FrameRecombiner::process``, src/jaz/motion/frame_recombiner.cpp of
+    3.1; frame by frame from 4.0 on). 4.0 and 5.0 read a whole movie, as 3.1 does of
     EER (``MicrographHandler::loadMovie``), otherwise 3.1 reads a frame for each thread.
     """
     if problem.movie_shape is None or problem.n_frames is None or problem.box is None:
         return None
     making, kept = _references(problem)
     pixels, frames = problem.box**2, problem.n_frames
-    images = (16 * frames + 16) * pixels * _per_micrograph(problem)
+    estimating = (16 * frames + 16) * pixels
+    recombining = (8 * frames + 24) * (problem.new_box or 0) ** 2
+    images = max(estimating, recombining) * _per_micrograph(problem)
     tables = (8 + 4 * threads) * frames * pixels
     movie = (8 + 4 * max(frames, threads)) * problem.pixels()
     return max(making, kept + images + tables + movie) + _rows(problem)
@@ -240,10 +251,14 @@ def _polish_train(problem: Problem, threads: int) -> float | None:
 
 
 def _extract(problem: Problem, threads: int) -> float | None:
-    """Memory of ``relion_preprocess``: a micrograph, and a stack of as many pixels."""
-    if problem.movie_shape is None:
+    """Memory of ``relion_preprocess``: a micrograph, and a stack of as many pixels.
+
+    Every rank reads the particles that are extracted anew (``Preprocessing::initialise``).
+    """
+    if not problem.micrograph_pixels():
         return None
-    return 16.0 * problem.pixels() / problem.binning**2 + 16 * (problem.box or 0) ** 2
+    rows = ROW_BYTES * (problem.n_particles or 0)
+    return 16.0 * problem.micrograph_pixels() + 16 * (problem.box or 0) ** 2 + rows
 
 
 def _mask(problem: Problem, threads: int) -> float | None:

@@ -45,8 +45,10 @@ def command_facts(files: DataFiles, command: Command) -> DataFacts:
         if value := command.value(option):
             facts = facts.over(_input_facts(files, value, command.program in _MOVIES))
     others = _other_facts(files, command)
-    if command.has("corr_mic") and others.n_micrographs:
-        facts = replace(facts, n_micrographs=others.n_micrographs)  # counted, not estimated
+    if command.has("corr_mic") and facts.n_micrographs and others.n_micrographs:
+        # Those without particles do not count; those of many particles are but estimated.
+        fewer = min(facts.n_micrographs, others.n_micrographs)
+        facts = replace(facts, n_micrographs=fewer)
     facts = facts.over(others)
     if facts.box is None and command.program == "relion_refine":
         facts = facts.over(DataFacts(box=facts.ref_box))

@@ -57,6 +57,8 @@ class Problem:
         Padding factor of the references.
     classes
         References that are held at the same time: classes or bodies.
+    masks
+        Masks of bodies and of their overlaps, each with a projector; 0 where there are no bodies.
     dimensions
         2 or 3: of the references.
     current_size
@@ -80,8 +82,12 @@ class Problem:
         Orientations times translations times classes in the fine search of one particle: at the
         start, and the most later on.
     n_frames, movie_shape, binning
-        Frames of a movie, and its width and height in pixels, as they are read; by how much the
-        micrograph is smaller.
+        Frames of a movie, and its width and height in pixels, as they are read; by how much they
+        are made smaller first.
+    micrograph_shape
+        Width and height of a micrograph in pixels, where it is known not to be as the movie's.
+    new_box
+        Side in pixels of the images that polishing makes, where it is told.
     image_dimensions, n_tilts
         Of a particle's image: 3 of a subtomogram; a stack of as many tilts counts as one image.
     n_particles, n_micrographs, iterations
@@ -99,6 +105,7 @@ class Problem:
     box: int | None = None
     pad: float = 2
     classes: int = 1
+    masks: int = 0
     dimensions: int = 3
     current_size: int | None = None
     halves: bool = False
@@ -113,6 +120,8 @@ class Problem:
     n_frames: int | None = None
     movie_shape: tuple[int, int] | None = None
     binning: float = 1
+    micrograph_shape: tuple[int, int] | None = None
+    new_box: int | None = None
     image_dimensions: int = 2
     n_tilts: int = 1
     n_particles: int | None = None
@@ -131,14 +140,25 @@ class Problem:
         side = min(self.current_size or self.box or 0, self.box or 0)
         return float((round(self.pad * side) + 3) ** self.dimensions)
 
+    @property
+    def projectors(self) -> int:
+        """References that are projected: more than are reconstructed where bodies overlap."""
+        return max(self.classes, self.masks)
+
     def padded(self) -> float:
         """Voxels of a padded map, whatever the resolution."""
         return float((self.pad * (self.box or 0)) ** self.dimensions)
 
     def pixels(self) -> int:
-        """Pixels of a frame, or of a micrograph before binning."""
+        """Pixels of a movie's frame."""
         width, height = self.movie_shape or (0, 0)
         return width * height
+
+    def micrograph_pixels(self) -> float:
+        """Pixels of a micrograph."""
+        if self.micrograph_shape is None:
+            return self.pixels() / self.binning**2
+        return self.micrograph_shape[0] * self.micrograph_shape[1]
 
     def image_pixels(self) -> int:
         """Pixels of a particle's image, of all its tilts."""
@@ -190,14 +210,16 @@ def _relion(problem: Problem, threads: int) -> float:
     (src/acc/cuda/cuda_ml_optimiser.cu; the same as the ``1.1e-8 * (2 box)^3`` GB of src/error.h,
     in 3.1, 4.0 and 5.0.) The 2.5 are what src/acc/acc_projector_impl.h and
     acc_backprojector_impl.h allocate: a projector and a back-projector for each class, and, with
-    VDAM's pseudo half sets, a back-projector more (src/ml_model.cpp of 4.0). At the resolution
+    VDAM's pseudo half sets, a back-projector more (src/ml_model.cpp of 4.0). Bodies that overlap
+    have a projector more for each neighbour (``MlModel::initialiseBodies``). At the resolution
     reached the transforms have only ``current_size`` pixels a side. What is left of the device
     becomes RELION's work space: it needs little, and takes what there is.
     """
     backprojectors = BACKPROJECTOR * (2 if problem.pseudo_halves else 1)
     side = min(problem.current_size or problem.box or 0, problem.box or 0)
     voxels = (problem.pad * side) ** problem.dimensions
-    references = (PROJECTOR + backprojectors) * GPU_MARGIN * 4 * voxels * problem.classes
+    numbers = PROJECTOR * problem.projectors + backprojectors * problem.classes
+    references = numbers * GPU_MARGIN * 4 * voxels
     return references + GPU_MB_PER_THREAD * threads * MIB
 
 

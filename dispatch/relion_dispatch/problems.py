@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Literal
 
@@ -37,7 +38,7 @@ def problem(command: Command, data: DataFacts, relion_job: Sequence[str] = ()) -
     """
     dimensions = data.reference_dimensions or (2 if _flat(command, relion_job) else 3)
     automatic = command.has("auto_refine") or bool(data.auto_refine)
-    classes = int(_float(command.value("K")) or data.n_bodies or data.n_classes or 1)
+    classes = _whole(command.value("K")) or data.n_bodies or data.n_classes or 1
     fine = search(command, dimensions, automatic=automatic, volumes=data.image_dimensions == 3)
     first, finest = fine.samples(dimensions)
     frames, shape = _movie(command, data)
@@ -45,6 +46,7 @@ def problem(command: Command, data: DataFacts, relion_job: Sequence[str] = ()) -
         box=data.box or data.ref_box,
         pad=_float(command.value("pad")) or data.padding or 2,
         classes=classes,
+        masks=_masks(command, data),
         dimensions=dimensions,
         halves=command.has("split_random_halves") or bool(data.split_random_halves),
         gradient=any(command.has(name) for name in ("sgd", "denovo_3dref", "grad")),
@@ -56,14 +58,16 @@ def problem(command: Command, data: DataFacts, relion_job: Sequence[str] = ()) -
         finest_samples=finest * classes,
         n_frames=frames,
         movie_shape=shape,
-        binning=_float(command.value("bin_factor")) or 1,
+        binning=_binning(command),
+        micrograph_shape=data.micrograph_shape,
+        new_box=_whole(command.value("scale")) or _whole(command.value("window")),
         image_dimensions=data.image_dimensions or 2,
         n_tilts=(data.n_tilts or 1) if data.n_tomograms else 1,
         n_particles=data.n_particles,
         n_micrographs=data.n_micrographs,
-        iterations=int(_float(command.value("iter")) or 0) or None,
-        min_particles=int(_float(command.value("min_p")) or MIN_PARTICLES),
-        free_gpu_memory_mb=int(_float(command.value("free_gpu_memory")) or 0),
+        iterations=_whole(command.value("iter")),
+        min_particles=_whole(command.value("min_p")) or MIN_PARTICLES,
+        free_gpu_memory_mb=_whole(command.value("free_gpu_memory")) or 0,
         preread=_preread(command),
         scratch=bool(command.value("scratch_dir")),
     )
@@ -78,6 +82,22 @@ def _flat(command: Command, relion_job: Sequence[str]) -> bool:
     )
 
 
+def _masks(command: Command, data: DataFacts) -> int:
+    """Masks of bodies: where they overlap, any body has another one for each of the others.
+
+    (``MlModel::initialiseBodies``, src/ml_model.cpp.)
+    """
+    bodies = data.n_bodies or 0
+    return bodies if command.has("multibody_norm_overlap") else bodies * bodies
+
+
+def _binning(command: Command) -> float:
+    """By how much frames are made smaller before they are aligned."""
+    if command.has("no_early_binning"):
+        return 1
+    return max(_float(command.value("bin_factor")) or 1, 1)
+
+
 def _movie(command: Command, data: DataFacts) -> tuple[int | None, tuple[int, int] | None]:
     """Frames and their size as RELION makes them of EER movies, grouped and perhaps finer.
 
@@ -86,8 +106,8 @@ def _movie(command: Command, data: DataFacts) -> tuple[int | None, tuple[int, in
     frames, shape = data.n_frames, data.movie_shape
     if data.movie_format != "eer":
         return frames, shape
-    grouping = int(_float(command.value("eer_grouping")) or EER_GROUPING)
-    finer = int(_float(command.value("eer_upsampling")) or 1)
+    grouping = _whole(command.value("eer_grouping")) or EER_GROUPING
+    finer = _whole(command.value("eer_upsampling")) or 1
     return (
         max(frames // grouping, 1) if frames else None,
         (shape[0] * finer, shape[1] * finer) if shape else None,
@@ -101,8 +121,16 @@ def _preread(command: Command) -> Literal["none", "leader", "all"]:
     return "leader" if command.has("no_parallel_disc_io") else "all"
 
 
+def _whole(text: str | None) -> int | None:
+    """Return the whole part of a number of at least 1; None for anything else."""
+    found = _float(text)
+    return int(found) if found is not None and found >= 1 else None
+
+
 def _float(text: str | None) -> float | None:
+    """Return a number above 0; None for anything else."""
     try:
-        return float(text) if text else None
+        value = float(text or "")
     except ValueError:
         return None
+    return value if 0 < value < math.inf else None

@@ -190,11 +190,14 @@ def _first_movie(files: DataFiles, star: _Star) -> DataFacts:
         facts = movie_facts(header)
     if facts.n_frames is None and (metadata := star.first("rlnMicrographMetadata")):
         facts = facts.over(_motion(files, metadata))
-    if facts.movie_shape is None and (name := star.first("rlnMicrographName")):
-        header = files.header(name)
-        shape = (header.nx, header.ny) if header else None
-        facts = facts.over(DataFacts(angpix=header.angpix if header else None, movie_shape=shape))
-    return facts
+    name = star.first("rlnMicrographName")
+    header = files.header(name) if name else None
+    if header is None:
+        return facts
+    shape = (header.nx, header.ny)
+    if facts.movie_shape is not None:
+        return facts.over(DataFacts(angpix=header.angpix, micrograph_shape=shape))
+    return facts.over(DataFacts(angpix=header.angpix, movie_shape=shape))
 
 
 def _motion(files: DataFiles, name: str) -> DataFacts:

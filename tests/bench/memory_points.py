@@ -75,6 +75,7 @@ def points() -> Iterator[Point]:
     yield _ctfrefine(160, 20)
     yield Point(name="subtract, box 96, K 2, pad 2", lines=_subtract)
     yield Point(name="extract, box 200, 3838 x 3710", lines=_extract)
+    yield Point(name="extract anew, 300000 particles", lines=_extract_anew)
     yield Point(name="mask, box 128", lines=_mask)
     yield Point(name="postprocess, box 160", lines=partial(_postprocess, locres=False))
     yield Point(name="local resolution, box 160", lines=partial(_postprocess, locres=True))
@@ -239,6 +240,17 @@ def _extract(noise: Noise) -> Lines:
             " --white_dust -1 --black_dust -1 --invert_contrast"
         ),
     )
+
+
+def _extract_anew(noise: Noise) -> Lines:
+    """A micrograph's particles out of very many others'."""
+    line = _extract(noise)[0]
+    old = noise.particles(32, 10)
+    text = noise.path(old).read_text().rstrip()
+    row = text.splitlines()[-1].replace("/m1.mrc", "/m2.mrc")
+    noise.path(old).write_text("\n".join([text, *[row] * 300_000]) + "\n")
+    coordinates = "--coord_dir AutoPick/job004/ --coord_suffix _autopick.star"
+    return (line.replace(coordinates, f"--reextract_data_star {old}"),)
 
 
 def _mask(noise: Noise) -> Lines:

@@ -68,16 +68,16 @@ class Noise:
         noise = self.rng.standard_normal(ball.shape, np.float32)
         return self.image(name, ball * (0.02 + 0.02 * noise))
 
-    def mask(self, name: str, box: int) -> str:
-        """Write a soft mask of a ball."""
+    def mask(self, name: str, box: int, *, shift: int = 0) -> str:
+        """Write a soft mask of a ball, some pixels beside the middle."""
         at = np.arange(box, dtype=np.float32) - box // 2
-        radius = np.sqrt(at[:, None, None] ** 2 + at[:, None] ** 2 + at**2)
+        radius = np.sqrt(at[:, None, None] ** 2 + at[:, None] ** 2 + (at - shift) ** 2)
         edge = np.clip((0.45 * box - radius) / (0.05 * box), 0, 1)
         return self.image(name, edge.astype(np.float32))
 
-    def run(self, line: str) -> None:
+    def run(self, line: str, *, ranks: int = 1) -> None:
         """Run a program of RELION that prepares something."""
-        peaks_mb(shlex.split(line), self.folder)
+        peaks_mb(shlex.split(line), self.folder, ranks)
 
     def particles(self, box: int, number: int, *, side: int = 1024) -> str:
         """Write a particle file and its stack, all on one micrograph."""

@@ -316,6 +316,28 @@ def test_corrected_micrographs(project: Project) -> None:
     assert project.facts("relion_run_ctffind --i corrected_micrographs.star").n_frames is None
 
 
+def test_a_binned_micrograph_is_smaller_than_its_movie(project: Project) -> None:
+    motion = {"rlnImageSizeX": 11520, "rlnImageSizeY": 8184, "rlnImageSizeZ": 60}
+    project.write("a.star", items("general", motion))
+    project.image("a.mrc", (1, 4092, 5760))
+    text = table("micrographs", rlnMicrographName=["a.mrc"], rlnMicrographMetadata=["a.star"])
+    project.write("corrected.star", OPTICS + text)
+    facts = project.facts("relion_preprocess --i corrected.star --extract_size 256")
+    assert facts.movie_shape == (11520, 8184)
+    assert facts.micrograph_shape == (5760, 4092)
+
+
+def test_micrographs_without_particles_do_not_count_in_polishing(project: Project) -> None:
+    names = [f"MotionCorr/job002/m{at}.mrc" for at in range(500)]
+    some = [name for name in names[:20] for _ in range(30)]
+    images = [f"{at:06d}@a.mrcs" for at in range(1, 601)]
+    particles = table("particles", rlnImageName=images, rlnMicrographName=some)
+    project.write("particles.star", OPTICS + particles)
+    project.write("corrected.star", OPTICS + table("micrographs", rlnMicrographName=names))
+    line = "relion_motion_refine --i particles.star --corr_mic corrected.star"
+    assert project.facts(line).n_micrographs == 20
+
+
 def test_micrographs_that_were_imported(project: Project) -> None:
     project.image("a.mrc", (1, 3838, 3710), angpix=0.885)
     project.write("a.star", table("micrographs", rlnMicrographName=["a.mrc", "b.mrc"]))

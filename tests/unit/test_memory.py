@@ -20,7 +20,7 @@ from relion_dispatch.host_memory import (
     host_mem_mb,
     leader_mem_mb,
 )
-from relion_dispatch.memory import MIB, HostModel, Problem, TimeModel, gpu_mem_mb
+from relion_dispatch.memory import MIB, HostModel, Problem, TimeModel, gpu_bytes, gpu_mem_mb
 from relion_dispatch.problems import problem
 from relion_dispatch.searches import Search, search, symmetry_order
 
@@ -142,6 +142,54 @@ def test_binning_first_needs_less_memory() -> None:
         host_mem_mb("motioncorr", each) or 0 for each in (whole, replace(whole, binning=2))
     )
     assert binned_mb == pytest.approx(whole_mb * 5 / 8, rel=0.05)
+
+
+def test_binning_later_needs_all_memory() -> None:
+    shape = DataFacts(n_frames=40, movie_shape=(4096, 4096))
+    line = "relion_run_motioncorr --use_own --bin_factor 2"
+    whole = problem(Command.parse("relion_run_motioncorr --use_own"), shape)
+    late = problem(Command.parse(f"{line} --no_early_binning"), shape)
+    assert host_mem_mb("motioncorr", late, 1) == host_mem_mb("motioncorr", whole, 1)
+
+
+@pytest.mark.parametrize("value", ["inf", "nan", "-1", "0", "0.5", "1e-300", "many"])
+def test_numbers_that_are_none_are_as_if_nobody_said_them(value: str) -> None:
+    data = DataFacts(n_frames=400, movie_shape=(4096, 4096), movie_format="eer")
+    names = ("K", "iter", "bin_factor", "eer_grouping", "eer_upsampling", "min_p", "window")
+    line = " ".join(["relion_run_motioncorr", *(f"--{name} {value}" for name in names)])
+    found = problem(Command.parse(line), data, ("MotionCorr",))
+    assert found == problem(Command.parse("relion_run_motioncorr"), data, ("MotionCorr",))
+
+
+def test_bodies_that_overlap_have_more_projectors() -> None:
+    data = DataFacts(box=256, n_bodies=3, split_random_halves=True)
+    line = "relion_refine --continue a_optimiser.star --multibody_masks bodies.star"
+    overlapping = problem(Command.parse(line), data)
+    apart = problem(Command.parse(f"{line} --multibody_norm_overlap"), data)
+    assert (overlapping.projectors, apart.projectors, apart.classes) == (9, 3, 3)
+    voxels = 512**3
+    more = gpu_bytes("relion", overlapping, 0) or 0
+    assert more - (gpu_bytes("relion", apart, 0) or 0) == pytest.approx(6 * 1.05 * 4 * voxels)
+    for model in ("refine", "subtract"):
+        assert (host_mem_mb(model, overlapping) or 0) > 1.2 * (host_mem_mb(model, apart) or 0)
+
+
+def test_polishing_to_larger_images_holds_them_of_all_frames() -> None:
+    data = DataFacts(
+        box=128, n_frames=40, movie_shape=(4096, 4096), n_particles=30_000, n_micrographs=100
+    )
+    line = "relion_motion_refine --i a.star --combine_frames"
+    same, larger = (
+        problem(Command.parse(f"{line}{each}"), data) for each in ("", " --window 512 --scale 512")
+    )
+    least = 8 * 40 * 512**2 * 300 / MIB
+    assert (host_mem_mb("polish", same) or 0) < least < (host_mem_mb("polish", larger) or 0)
+
+
+def test_particles_that_are_extracted_anew_are_in_every_rank() -> None:
+    few = Problem(box=256, movie_shape=(4096, 4096))
+    many = replace(few, n_particles=10**6)
+    assert (host_mem_mb("extract", many) or 0) > (host_mem_mb("extract", few) or 0) + 500
 
 
 def test_training_keeps_all_its_particles() -> None:

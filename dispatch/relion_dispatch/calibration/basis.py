@@ -103,8 +103,9 @@ class Basis:
         values = {name: data[name] for name in (each.name for each in fields(cls)) if name in data}
         known = {each.name for each in fields(Problem)}
         problem = {name: value for name, value in values["problem"].items() if name in known}
-        if problem.get("movie_shape"):
-            problem["movie_shape"] = tuple(problem["movie_shape"])
+        for name in ("movie_shape", "micrograph_shape"):
+            if problem.get(name):
+                problem[name] = tuple(problem[name])
         ranks = tuple(map(int, values.get("ranks_on", (1,))))
         return cls(**{**values, "problem": Problem(**problem), "ranks_on": ranks})
 

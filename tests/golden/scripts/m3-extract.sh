@@ -9,7 +9,7 @@
 #SBATCH --nodes=1
 #SBATCH --ntasks=12
 #SBATCH --cpus-per-task=1
-#SBATCH --mem=3500M
+#SBATCH --mem=4500M
 set +u -eo pipefail
 relion_dispatch_exit() {
   local code=$? command=$BASH_COMMAND job=Extract/job006/ exit_file=Extract/job006/run.exit reason=failed
@@ -64,7 +64,7 @@ export RELION_SHELL=bash OMP_NUM_THREADS=1 OMPI_MCA_hwloc_base_binding_policy=no
 type module >/dev/null 2>&1 || . /etc/profile.d/modules.sh 2>/dev/null ||
   module() { echo "relion-dispatch: no module command here for: module $*" >&2; }
 module load relion
-echo "relion-dispatch: extract on $(hostname), $(date '+%F %T'), 12 ranks of 1 thread, 3500 MB a node"
+echo "relion-dispatch: extract on $(hostname), $(date '+%F %T'), 12 ranks of 1 thread, 4500 MB a node"
 nvidia-smi -L 2>/dev/null || echo "GPUs: ${CUDA_VISIBLE_DEVICES:-none}"
 module list 2>&1 || true
 programs="relion_preprocess_mpi"
