@@ -46,7 +46,7 @@ def started(case: care.Case) -> None:
     """Let the job's first command run, as its script says it."""
     made = plan(case.request, case.profile)
     (line,) = (each for each in made.body.splitlines() if "pipeline.begin" in each)
-    assert begin.main(line.partition(" || ")[0].split()[3:]) == 0
+    assert begin.main(line.partition(" || ")[0].split()[4:]) == 0
 
 
 def died(case: care.Case, state: State, word: str, *, code: int | None = 1) -> Decision:

@@ -84,7 +84,7 @@ def test_a_changed_file_is_another_computation(tmp_path: Path) -> None:
 
 
 def test_what_comes_first_knows_input_and_root() -> None:
-    words = shlex.split(begin_command([REFINE], "Refine3D/job035/", clean=True))[3:]
+    words = shlex.split(begin_command([REFINE], "Refine3D/job035/", clean=True))[4:]
     assert words[:4] == ["Refine3D/job035/", "--clean", "--root", "Refine3D/job035/run"]
     assert words[words.index("--input") + 1 :] == [
         "Extract/job034/particles.star",
@@ -99,4 +99,4 @@ def test_what_comes_first_knows_input_and_root() -> None:
     mask = begin_command(
         ["`which relion_mask_create` --i a.mrc --o M/job1/m.mrc"], "M/job1/", clean=True
     )
-    assert shlex.split(mask)[3:] == ["M/job1/", "--clean"]
+    assert shlex.split(mask)[4:] == ["M/job1/", "--clean"]
