@@ -7,6 +7,7 @@ which the scheduler may know it. Nothing here talks to a scheduler.
 
 from __future__ import annotations
 
+import contextlib
 import enum
 import json
 import os
@@ -98,8 +99,8 @@ def replay(lines: Iterable[str]) -> dict[str, Entry]:
             continue
         token = str(record["token"])
         if "key" in record:
-            by_token[token] = _entry(record)
-            latest[by_token[token].key] = token
+            entry = _entry(record)
+            by_token[token], latest[entry.key] = entry, token
         elif token in by_token:
             by_token[token] = _advance(by_token[token], record)
     return {key: by_token[token] for key, token in latest.items()}
@@ -147,8 +148,7 @@ class Ledger:
         if len(lines) > 4 * len(self._entries) + 200:
             self._compact()
         self._file = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
-        if lines and not lines[-1].endswith("\n"):
-            os.write(self._file, b"\n")  # what follows must not continue a line cut short
+        self._cut_short = bool(lines) and not lines[-1].endswith("\n")
 
     def find(self, key: str) -> Entry | None:
         """Return the latest submission of a job."""
@@ -167,12 +167,13 @@ class Ledger:
     def note(self, entry: Entry, phase: Phase, job_id: str = "") -> Entry:
         """Note how far a submission has come, and return it as it is now.
 
-        Not forced to disk: should the machine fail before it is there, the submission is found
-        again by its name.
+        Not forced to disk, and left out where it cannot be written, as on a full disk: what it
+        tells is found again by the submission's name, as after a crash.
         """
         entry = replace(entry, phase=phase, job_id=job_id or entry.job_id)
         record = {"token": entry.token, "phase": entry.phase, "job_id": entry.job_id}
-        self._append([record], sync=False)
+        with contextlib.suppress(OSError):
+            self._append([record], sync=False)
         current = self._entries.get(entry.key)
         if current is not None and current.token == entry.token:
             self._entries[entry.key] = entry
@@ -181,13 +182,18 @@ class Ledger:
     def close(self) -> None:
         """Close the journal."""
         os.close(self._file)
+        self._file = -1
 
     def _append(self, records: Iterable[Mapping[str, object]], *, sync: bool) -> None:
         text = "".join(f"{json.dumps(record)}\n" for record in records).encode()
         with self._lock:
+            if self._cut_short:
+                text = b"\n" + text  # what follows must not continue a line cut short
+            self._cut_short = True
             written = os.write(self._file, text)
             while written < len(text):
                 written += os.write(self._file, text[written:])
+            self._cut_short = False
             if sync:
                 os.fsync(self._file)
 

@@ -1,6 +1,9 @@
 from __future__ import annotations
 
+import errno
 import json
+import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -69,6 +72,38 @@ def test_a_line_cut_short_costs_that_line_alone(tmp_path: Path) -> None:
     book.intend([b])
     book = reopened(book, tmp_path)
     assert (book.find("a"), book.find("b")) == (a, b)
+
+
+def test_a_full_disk_costs_its_own_lines_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    book, a, b, c = Ledger(tmp_path), entry("a"), entry("b"), entry("c")
+    book.intend([a])
+    with monkeypatch.context() as full:
+        full.setattr(os, "write", write_some)
+        with pytest.raises(OSError, match="No space"):
+            book.intend([b])
+        a = book.note(a, Phase.SUBMITTED, "11")  # no error: the job has been taken all the same
+    book.intend([c])
+    assert book.open_entries() == [a, c]
+    book = reopened(book, tmp_path)
+    assert [each.key for each in book.open_entries()] == ["a", "c"]
+
+
+def write_some(file: int, text: bytes, write: Callable[[int, bytes], int] = os.write) -> int:
+    if text.startswith(b"{"):
+        return write(file, text[:20])
+    raise OSError(errno.ENOSPC, "No space left on device")
+
+
+def test_nothing_is_written_when_the_journal_is_closed(tmp_path: Path) -> None:
+    book, a = Ledger(tmp_path), entry("a")
+    book.intend([a])
+    book.close()
+    with open(tmp_path / "other", "w") as other:  # gets the number that the journal had
+        book.note(a, Phase.SUBMITTED, "11")
+        assert other.name
+    assert (tmp_path / "other").read_text() == ""
 
 
 @given(cut=st.integers(0, 2000), junk=st.binary(max_size=40))
