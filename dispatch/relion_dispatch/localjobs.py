@@ -75,11 +75,11 @@ class Jobs:
         while True:
             job = Job(job_id=str(number), name=name, script=script, cores=cores)
             try:
-                with open(self._path(job.job_id), "x", encoding="utf-8") as handle:
-                    handle.write(json.dumps(asdict(job)))
+                self._path(job.job_id).touch(exist_ok=False)
             except FileExistsError:
                 number += 1
                 continue
+            atomic.write_text(self._path(job.job_id), json.dumps(asdict(job)))
             return job
 
     def read(self, job_id: str) -> Job:
@@ -88,13 +88,12 @@ class Jobs:
         Raises
         ------
         FileNotFoundError
-            When there is no such job.
+            When there is no such job, or none yet: its file is still empty then.
         """
-        while True:
-            try:
-                return Job(**json.loads(self._path(job_id).read_text(encoding="utf-8")))
-            except json.JSONDecodeError:  # it is just being written for the first time
-                time.sleep(0.005)
+        try:
+            return Job(**json.loads(self._path(job_id).read_text(encoding="utf-8")))
+        except ValueError:
+            raise FileNotFoundError(f"nothing is noted of job {job_id}") from None
 
     def note(self, job_id: str, **values: Any) -> Job:
         """Note something more of a job; only the process that answers for it does."""

@@ -98,6 +98,13 @@ def jobs() -> Jobs:
     return Jobs(localjobs.folder())
 
 
+def test_a_file_that_a_full_disk_left_empty_stops_nobody(tmp_path: Path) -> None:
+    queue = Jobs(tmp_path)
+    (tmp_path / "1.json").touch()
+    assert queue.add(name="a", script="s", cores=1).job_id == "2"
+    assert [job.job_id for job in queue.some([])] == ["2"]
+
+
 def test_ids_are_never_used_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     queue = Jobs(tmp_path)
     ids = [queue.add(name="a", script="s", cores=1).job_id for _ in range(3)]
