@@ -16,7 +16,12 @@ HEADERS = {
         *("#$ -l h_rt=5400", "#$ -pe smp 8"),
     ],
     "pbs": [
-        *("#PBS -o Class3D/job001/run.out", "#PBS -q workq", "#PBS -l walltime=5400"),
+        *(
+            "#PBS -j oe",
+            "#PBS -o Class3D/job001/run.err.pbs",
+            "#PBS -q workq",
+            "#PBS -l walltime=5400",
+        ),
         "#PBS -l select=1:ncpus=8:mpiprocs=4:mem=8000mb",
     ],
     "lsf": [
