@@ -229,7 +229,13 @@ def _submit_options(job: Any) -> Iterable[str]:
     for name, option in OPTIONS.items():
         if value := known(job.resources, name):
             yield f"{option}={value}"
-    yield from shlex.split(str(known(job.resources, "slurm_extra") or ""))
+    extra = str(known(job.resources, "slurm_extra") or "")
+    try:
+        yield from shlex.split(extra)
+    except ValueError as error:
+        raise InputError(
+            f"rule {job.name}: slurm_extra='{extra}' cannot be read: {error}"
+        ) from None
 
 
 def _label(job: Any) -> str:

@@ -134,6 +134,12 @@ def test_relion_commands_go_to_the_engine_as_they_are() -> None:
     assert work.label == "Class3D-job020"
 
 
+def test_options_that_are_no_words_are_named() -> None:
+    job = shell_job(resources={"slurm_extra": "--comment='no end"})
+    with pytest.raises(InputError, match=r"rule one: slurm_extra.*--comment='no end"):
+        jobs.describe(job, executor())
+
+
 def test_relion_commands_must_be_a_list() -> None:
     with pytest.raises(InputError, match=r"rule one: params\.relion must be a list"):
         jobs.describe(shell_job(params=Named(relion="relion_refine")), executor())
