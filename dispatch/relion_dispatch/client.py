@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import getpass
 import os
+import pwd
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
@@ -34,7 +34,7 @@ class Client:
     def __init__(self, definition: Definition, *, hold: Sequence[int] = ()) -> None:
         self.definition = definition
         self._hold = hold
-        self._user = getpass.getuser()
+        self._user = _user()
 
     def submit(self, command: Sequence[str], script: Path, name: str) -> str:
         """Submit a script and return the job's id.
@@ -67,7 +67,9 @@ class Client:
         )
         said = (done.stderr.strip() or done.stdout.strip())[-2000:]
         if done.returncode != 0:
-            kind = BusyError if scheduler_calls.is_busy(self.definition, said) else SchedulerError
+            killed = done.returncode < 0  # by whom and how far it had come nobody knows
+            busy = killed or scheduler_calls.is_busy(self.definition, said)
+            kind = BusyError if busy else SchedulerError
             raise kind(f"'{argv[0]}' (exit code {done.returncode}) says: {said}")
         job_id = scheduler_calls.parse_job_id(self.definition, done.stdout)
         if job_id is None:
@@ -110,32 +112,54 @@ class Client:
         Raises
         ------
         SchedulerError
-            When the cancel command is missing or gives no answer.
+            When the cancel command is missing, gives no answer, or cannot cancel them.
         """
         step = 200
         for start in range(0, len(job_ids), step):
-            argv = [*self.definition.cancel, *job_ids[start : start + step]]
-            limit = self.definition.time_limit_s
-            processes.run(argv, timeout_s=limit, error=SchedulerError, shielded=True)
+            self._run([*self.definition.cancel, *job_ids[start : start + step]])
+
+    def _run(self, argv: Sequence[str]) -> str:
+        """Return what a command prints that asks for jobs or cancels them."""
+        done = processes.run(
+            argv,
+            timeout_s=self.definition.time_limit_s,
+            env=_unfiltered_environment(),
+            error=SchedulerError,
+            shielded=True,
+        )
+        said = done.stderr.strip() or done.stdout.strip()
+        # Some commands fail when one of many jobs is unknown to them, and see to the others.
+        if done.returncode != 0 and not re.search(_UNKNOWN_JOB, said, re.IGNORECASE):
+            raise SchedulerError(f"'{argv[0]}' (exit code {done.returncode}) says: {said[-2000:]}")
+        return done.stdout
 
     def _ask(self, command: Sequence[str], job_ids: Sequence[str]) -> dict[str, Report]:
         reports: dict[str, Report] = {}
         for argv in scheduler_calls.queries(self.definition, command, job_ids, self._user):
-            limit = self.definition.time_limit_s
-            done = processes.run(argv, timeout_s=limit, error=SchedulerError, shielded=True)
-            # Some commands fail when one of many jobs is unknown to them, and report the others.
-            unknown_jobs = re.search(_UNKNOWN_JOB, done.stderr, re.IGNORECASE)
-            if done.returncode != 0 and not unknown_jobs:
-                said = done.stderr.strip() or done.stdout.strip()
-                raise SchedulerError(f"'{argv[0]}' (exit code {done.returncode}) says: {said}")
-            reports |= scheduler_calls.read(self.definition, done.stdout)
+            reports |= scheduler_calls.read(self.definition, self._run(argv))
         return _by_given_ids(reports, job_ids)
 
 
 _UNKNOWN_JOB = (
     "invalid job id|unknown job|job .*(not found|has finished|do(es)? not exist)"
-    "|no (unfinished |matching )?jobs? found|is not found"
+    "|no (unfinished |matching )?jobs? found|is not found|already (finished|complet)"
 )
+
+#: Variables by which a user's own calls leave jobs out, or ask before they cancel.
+_FILTERS = ("SQUEUE_", "SACCT_", "SCANCEL_")
+
+
+def _unfiltered_environment() -> dict[str, str]:
+    inner = outer_environment(os.environ)
+    return {name: value for name, value in inner.items() if not name.startswith(_FILTERS)}
+
+
+def _user() -> str:
+    """Return who we are to the scheduler; the environment may name somebody else, as after su."""
+    try:
+        return pwd.getpwuid(os.getuid()).pw_name
+    except KeyError:
+        return str(os.getuid())
 
 
 def _by_given_ids(reports: Mapping[str, Report], job_ids: Sequence[str]) -> dict[str, Report]:

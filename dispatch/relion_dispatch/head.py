@@ -242,10 +242,6 @@ class Head:
             self._submitter.room.leave()
         self._sighted.discard(entry.token)
 
-    def beat(self) -> None:
-        """Show other machines that this head lives."""
-        self._lock.beat()
-
     def cancel(self) -> None:
         """Stop submitting, and cancel all that was submitted, also what is on its way.
 
@@ -255,19 +251,27 @@ class Head:
             When the scheduler gives no answer; the jobs then go on, and the next head finds them.
         """
         hanging = self._submitter.stop()
-        found = self._client.find([entry.name for entry in hanging])
         with self._mutex:
             taken = list(self._taken.values())
-        taken += [
-            self._ledger.note(entry, Phase.SUBMITTED, found[entry.name].job_id)
-            for entry in hanging
-            if entry.name in found
-        ]
-        if taken:
-            self._say(f"cancelling {len(taken)} jobs")
-            self._client.cancel([entry.job_id for entry in taken])
-        for entry in taken:
-            self._ledger.note(entry, Phase.CANCELLED)
+        if others := len(self._alive - self._taken.keys()):
+            self._say(f"{others} jobs of an earlier run, which this one has not taken up, go on")
+        self._cancel(taken)
+        found = self._client.find([entry.name for entry in hanging])
+        self._cancel([replace(e, job_id=found[e.name].job_id) for e in hanging if e.name in found])
+
+    def _cancel(self, entries: Sequence[Entry]) -> None:
+        if not entries:
+            return
+        self._say(f"cancelling {len(entries)} jobs")
+        self._client.cancel([entry.job_id for entry in entries])
+        for entry in entries:
+            self._ledger.note(entry, Phase.CANCELLED, entry.job_id)
+            with self._mutex:
+                self._taken.pop(entry.token, None)
+
+    def busy(self) -> bool:
+        """Whether jobs that this head has taken care of are still with the scheduler."""
+        return bool(self._taken)
 
     def stop(self) -> None:
         """Submit nothing more; returns when nothing is on its way any longer."""

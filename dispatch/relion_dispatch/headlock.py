@@ -3,16 +3,19 @@
 The lock file is locked with ``flock``. Processes that the head starts to submit jobs inherit the
 open file, so that after a ``kill -9`` the next head gets the lock only when no submission is on
 its way any more. Where the file system cannot lock, and between machines on those that lock for
-each machine alone, the file's content and its age decide: its holder touches it all the time.
+each machine alone, the file's content and its age decide: its holder touches it all the time, also
+while it waits for a scheduler.
 """
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import fcntl
 import json
 import os
 import socket
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -22,6 +25,8 @@ from relion_dispatch.errors import DispatchError
 
 #: Age in seconds of a lock file's last sign of life after which another machine's head is dead.
 STALE_S = 120.0
+#: Seconds between two signs of life.
+BEAT_S = 10.0
 #: Seconds to wait for the last submissions of a head that is dead already.
 DRAIN_S = 90.0
 
@@ -49,22 +54,29 @@ class HeadLock:
             os.close(self._fd)
             raise
         self._write({"host": socket.gethostname(), "pid": os.getpid(), "started": time.time()})
+        self._over = threading.Event()
+        self._heart = threading.Thread(target=self._beat, name="head lock", daemon=True)
+        self._heart.start()
 
     @property
     def fd(self) -> int:
         """The open lock file, for processes that must keep it locked."""
         return self._fd
 
-    def beat(self) -> None:
-        """Show that the holder lives."""
-        os.utime(self._fd)
-
     def release(self) -> None:
         """Give the lock up; twice is no harm."""
         if self._fd >= 0:
+            self._over.set()
+            self._heart.join()
             os.ftruncate(self._fd, 0)
             os.close(self._fd)
             self._fd = -1
+
+    def _beat(self) -> None:
+        """Show that the holder lives."""
+        while not self._over.wait(BEAT_S):
+            with contextlib.suppress(OSError):
+                os.utime(self._fd)
 
     def _acquire(self) -> None:
         deadline = time.monotonic() + DRAIN_S
@@ -74,7 +86,9 @@ class HeadLock:
             if _alive_here(holder) or time.monotonic() > deadline:
                 raise DispatchError(_taken(self._path, holder))
             if not said:
-                self._say("waiting for the last submissions of a head process that died")
+                dead = holder.get("host") == socket.gethostname()
+                last = "the last submissions of a head process that died"
+                self._say(f"waiting for {last if dead else _owner(holder)}")
             said = True
             time.sleep(0.1)
         self._outwait_another_machine()
@@ -119,6 +133,7 @@ class HeadLock:
     def _write(self, record: dict[str, object]) -> None:
         os.ftruncate(self._fd, 0)
         os.pwrite(self._fd, json.dumps(record).encode(), 0)
+        os.fsync(self._fd)  # for other machines
 
 
 def _alive_here(holder: dict[str, Any]) -> bool:
@@ -135,8 +150,11 @@ def _alive_here(holder: dict[str, Any]) -> bool:
 
 
 def _taken(path: Path, holder: dict[str, Any]) -> str:
-    who = f"process {holder['pid']} on {holder['host']}" if holder else "another process"
     return (
-        f"{who} already runs this project's jobs: wait for it or end it first"
+        f"{_owner(holder)} already runs this project's jobs: wait for it or end it first"
         f" (if it is certain that there is none, remove {path})"
     )
+
+
+def _owner(holder: dict[str, Any]) -> str:
+    return f"process {holder['pid']} on {holder['host']}" if holder else "another process"

@@ -40,7 +40,10 @@ def recover(ledger: Ledger, client: Client, watch: Watch, say: Say) -> frozenset
     for entry in entries:
         verdict = verdicts[entry.job_id]
         state = verdict.state
-        if _still_there(entry, verdict):
+        if _is_another(entry, verdict.report, client):
+            if not _note_found(entry, None, ledger):
+                ledger.note(entry, Phase.FAILED)
+        elif _still_there(entry, verdict):
             alive.add(entry.token)
         elif state is State.SUCCEEDED:
             ledger.note(entry, Phase.SUCCEEDED)
@@ -96,6 +99,12 @@ def end(entry: Entry, ledger: Ledger, client: Client, watch: Watch, say: Say) ->
     ledger.note(entry, Phase.FAILED)
 
 
+def _is_another(entry: Entry, report: Report | None, client: Client) -> bool:
+    """Whether a job of another name has our job's id by now: schedulers begin to count anew."""
+    name = report.name if report and client.definition.tag else ""
+    return bool(name) and not entry.name.startswith(name)
+
+
 def _still_there(entry: Entry, verdict: Verdict) -> bool:
     return verdict.state.alive and not _gone(entry, verdict)
 
@@ -119,6 +128,7 @@ def find_until_answered(names: Iterable[str], client: Client, say: Say) -> dict[
 def _settle(dangling: Sequence[Entry], ledger: Ledger, client: Client, say: Say) -> None:
     """Give submissions whose fate nobody noted their ids, or strike them out."""
     youngest = max((entry.time for entry in dangling), default=0.0)
+    youngest = min(youngest, time.time())  # the clock of another machine may be ahead
     unknown = list(dangling)
     while unknown:
         started = time.time()
@@ -149,7 +159,7 @@ def _verdicts(entries: Sequence[Entry], watch: Watch, say: Say) -> dict[str, Ver
     jobs = [Watched(job_id=each.job_id, exit_file=Path(each.exit_file)) for each in entries]
     while True:
         verdicts = watch.poll(jobs, at_once=True)
-        if not watch.trouble:
+        if watch.answered:
             return verdicts
         say(f"waiting for the scheduler: {watch.trouble}")
         time.sleep(_RETRY_S)

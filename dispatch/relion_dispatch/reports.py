@@ -6,6 +6,7 @@ import enum
 import re
 from collections.abc import Callable, Iterator, Mapping
 
+from relion_dispatch.errors import SchedulerError
 from relion_dispatch.frozen import dataclass
 
 
@@ -105,8 +106,8 @@ def _read_qstat_xml(text: str) -> Iterator[Report]:
 
     try:
         root = ET.fromstring(text)  # noqa: S314 - from the site's own scheduler
-    except ET.ParseError:
-        return
+    except ET.ParseError as error:
+        raise SchedulerError(f"qstat printed XML that cannot be read: {error}") from None
     for job in root.iter("job_list"):
         word = job.findtext("state", "")
         yield Report(

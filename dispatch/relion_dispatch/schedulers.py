@@ -89,10 +89,11 @@ _SLURM_STATES = _states(
     RUNNING="RUNNING COMPLETING RESIZING SIGNALING STAGE_OUT STOPPED SUSPENDED",
     SUCCEEDED="COMPLETED",
     FAILED="FAILED LAUNCH_FAILED",
-    CANCELLED="CANCELLED PREEMPTED REVOKED",
+    CANCELLED="CANCELLED PREEMPTED",
     TIMEOUT="TIMEOUT DEADLINE",
     OUT_OF_MEMORY="OUT_OF_MEMORY",
     NODE_FAILURE="NODE_FAIL BOOT_FAIL RECONFIG_FAIL",
+    UNKNOWN="REVOKED",  # it may run on another cluster of a federation
 )
 
 # What sbatch says when the controller is away or overrun, or a limit on queued jobs is reached.
@@ -111,7 +112,7 @@ _SQUEUE = (
 SLURM = Definition(
     name="slurm",
     submit=("sbatch",),
-    tag=("--job-name={name}", "--comment={name}"),
+    tag=("--job-name={name}",),
     job_id_pattern=r"^(?:Submitted batch job )?(\d+(?:_\d+)?)",
     # One reply for all of the user's jobs costs the controller less than a list of ids.
     status=_SQUEUE,

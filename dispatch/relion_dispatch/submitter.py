@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
+import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -21,6 +22,7 @@ from relion_dispatch.throttle import Gate, Room
 
 _THREADS = 4
 _FIRST_RETRY_S = 1.0
+_LOOK_S = 0.2
 _LONGEST_RETRY_S = 60.0
 
 
@@ -120,11 +122,13 @@ class Submitter:
 
     def submit(self, submission: Submission) -> None:
         """Hand a script to the scheduler soon."""
-        self._pool.submit(self._submit, submission)
+        with contextlib.suppress(RuntimeError):  # everything stops
+            self._pool.submit(self._submit, submission)
 
     def submit_together(self, together: Together) -> None:
         """Hand an array of scripts to the scheduler soon."""
-        self._pool.submit(self._submit_together, together)
+        with contextlib.suppress(RuntimeError):  # everything stops
+            self._pool.submit(self._submit_together, together)
 
     def on_their_way(self) -> list[Entry]:
         """Return the submissions that the scheduler has not taken yet."""
@@ -213,11 +217,12 @@ class Submitter:
         SchedulerError
             When the array has not been taken, for certain.
         """
+        began = time.monotonic()
         try:
             job_id = self._client.submit(together.command, together.script, together.name)
-        except BusyError as error:
-            names = {member.entry.name: n for n, member in together.members.items()}
-            found = self._find(names, _FIRST_RETRY_S)
+        except SchedulerError as error:
+            names = [member.entry.name for member in together.members.values()]
+            found = self._find(names, max(_LOOK_S, time.monotonic() - began))
             if found is None:
                 return None
             if not found:
@@ -227,16 +232,29 @@ class Submitter:
         return {number: f"{job_id}_{number}" for number in together.members}
 
     def _until_taken(self, submission: Submission) -> str | None:
-        """Return the id; None when everything stops before the scheduler has said anything."""
+        """Return the id; None when everything stops before the scheduler has said anything.
+
+        Raises
+        ------
+        SchedulerError
+            When the scheduler will not have the job, and does not know it either.
+        """
         name = submission.entry.name
         wait_s = _FIRST_RETRY_S
         while True:
+            began = time.monotonic()
             try:
                 return self._client.submit(submission.command, submission.script, name)
-            except BusyError as error:
-                self._say(f"submitting {name} again in {wait_s:g} s: {error}")
-            # It may have been taken all the same: no second try before that is known.
-            found = self._find([name], wait_s)
+            except SchedulerError as error:
+                # It may have been taken all the same: no second try before that is known. The
+                # scheduler may be as far behind as its answer was late.
+                busy = isinstance(error, BusyError)
+                look_s = max(wait_s if busy else _LOOK_S, time.monotonic() - began)
+                if busy:
+                    self._say(f"submitting {name} again in {look_s:.0f} s: {error}")
+                found = self._find([name], look_s)
+                if found == {} and not busy:
+                    raise
             if found is None:
                 return None
             if found:

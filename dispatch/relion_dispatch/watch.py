@@ -83,21 +83,23 @@ class Watch:
         self._clock = clock
         self._missing_since: dict[str, float] = {}
         self.trouble = ""
+        self.answered = True
 
     def poll(self, jobs: Sequence[Watched], *, at_once: bool = False) -> dict[str, Verdict]:
         """Return a verdict on each job.
 
         With ``at_once`` records that are behind are not waited for.
 
-        A scheduler that gives no answer is noted in ``trouble``; jobs that have left an exit code
-        are judged without it, all others count as running meanwhile.
+        A scheduler that gives no answer is noted in ``trouble`` and ``answered``; jobs that have
+        left an exit code are judged without it, all others count as running meanwhile. Records
+        that cannot be asked, as where there are none, are noted in ``trouble`` alone.
         """
         ids = [job.job_id for job in jobs]
-        self.trouble = ""
+        self.trouble, self.answered = "", True
         try:
             reports = self._source.status(ids)
         except SchedulerError as error:
-            self.trouble = str(error)
+            self.trouble, self.answered = str(error), False
             return {job.job_id: _without_scheduler(job) for job in jobs}
         codes = {job.job_id: _exit_code(job, reports.get(job.job_id)) for job in jobs}
         silent = [each for each in ids if _needs_records(reports.get(each), codes[each])]

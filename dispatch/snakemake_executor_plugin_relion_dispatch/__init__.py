@@ -21,7 +21,7 @@ from snakemake_interface_executor_plugins.executors.base import SubmittedJobInfo
 from snakemake_interface_executor_plugins.executors.remote import RemoteExecutor
 from snakemake_interface_executor_plugins.settings import CommonSettings, ExecutorSettingsBase
 
-from relion_dispatch.errors import DispatchError
+from relion_dispatch.errors import DispatchError, InputError
 
 if TYPE_CHECKING:
     from snakemake_executor_plugin_relion_dispatch.bridge import Bridge
@@ -138,6 +138,11 @@ class Executor(RemoteExecutor):  # type: ignore[misc] # no types there
         from snakemake_executor_plugin_relion_dispatch.bridge import Bridge
 
         try:
+            if self.workflow.remote_execution_settings.immediate_submit:
+                raise InputError(
+                    "jobs are submitted when their input is there, so that somebody has to wait for"
+                    " it: leave out --immediate-submit"
+                )
             self._bridge = Bridge(self)
         except DispatchError as error:
             self.wait = False
@@ -177,8 +182,6 @@ class Executor(RemoteExecutor):  # type: ignore[misc] # no types there
                 look += LOOK_S
                 if self._bridge.head.sighted():
                     break
-        if self._bridge is not None:
-            self._bridge.head.beat()
 
     def _wait_s(self) -> float:
         return self._bridge.head.pace.wait_s if self._bridge is not None else 0.05
@@ -206,6 +209,8 @@ class Executor(RemoteExecutor):  # type: ignore[misc] # no types there
 
     def shutdown(self) -> None:
         """End the watching, and give the project free."""
+        if self._bridge is not None and self._bridge.head.busy():
+            self._tmpdir = None  # so that it is not removed: jobs that are left look for it
         super().shutdown()
         if self._bridge is not None:
             self._bridge.head.close()

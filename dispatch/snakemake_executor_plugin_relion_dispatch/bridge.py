@@ -14,7 +14,6 @@ from snakemake_interface_executor_plugins.executors.base import SubmittedJobInfo
 from relion_dispatch import failures
 from relion_dispatch.errors import DispatchError
 from relion_dispatch.head import FOLDER, Head, Limits
-from relion_dispatch.healing import care
 from relion_dispatch.machine import with_cores
 from relion_dispatch.profiles import VARIABLE, load_profile
 from relion_dispatch.reports import State
@@ -62,7 +61,7 @@ class Bridge:
             _limits(self._settings),
             executor.logger.info,
         )
-        self._looked_after: dict[str, care.Case] = {}
+        self._in_hand: dict[str, Work] = {}
         self._nurse = Nurse(profile=self._profile, say=self._say)
         self._sender = Sender(
             head=self.head,
@@ -92,7 +91,7 @@ class Bridge:
                 continue
             verdict = ended[entry.token]
             self.head.collected(entry, verdict)
-            self._looked_after.pop(info.aux["work"].key, None)
+            self._in_hand.pop(info.aux["work"].key, None)
             if verdict.state is State.SUCCEEDED:
                 self._nurse.succeeded(info.aux["work"])
                 self._executor.report_job_success(info)
@@ -101,11 +100,11 @@ class Bridge:
 
     def cancel(self) -> None:
         """Cancel all jobs, or leave them all, as the settings say."""
+        self.head.stop()
+        for work in list(self._in_hand.values()):
+            self._nurse.left_alone(work)
         if self._settings.no_cancel:
-            self.head.stop()
             return
-        for case in self._looked_after.values():
-            care.left_alone(case)
         try:
             self.head.cancel()
         except DispatchError as error:
@@ -135,6 +134,7 @@ class Bridge:
         if entry.phase.open:
             self._say(work, f"is still with the scheduler as job {entry.job_id}")
             work.job.register(external_jobid=entry.token)
+            self._in_hand[work.key] = work
             self._executor.report_job_submission(info, register_job=False)
         else:
             self._say(work, "was done when nobody watched")
@@ -171,6 +171,7 @@ class Bridge:
 
     def _taken(self, info: SubmittedJobInfo) -> None:
         work = info.aux["work"]
+        self._in_hand[work.key] = work
         self._say(work, f"is job {info.external_jobid}, log {work.logs[0]}")
         self._executor.report_job_submission(info, register_job=False)
 

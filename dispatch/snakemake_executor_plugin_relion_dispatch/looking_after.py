@@ -73,6 +73,10 @@ class Nurse:
             work, attempt=decision.attempt + 1, changes=decision.changes, prepare=_leave_all
         )
 
+    def left_alone(self, work: Work) -> None:
+        """Let a job say itself how it ends: nobody waits for it any longer."""
+        self._guarded(work, lambda: care.left_alone(self._case(work)))
+
     def given_up(self, work: Work) -> None:
         """Note a bad end that stays."""
         self._guarded(work, lambda: care.given_up(self._case(work)))

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from relion_dispatch import localjobs, localqueue
+from relion_dispatch import localjobs, localqueue, machine
 from tests.cluster.project import Project, wait_until
 
 LOCAL = Path(__file__).resolve().parents[2] / "profiles" / "local"
@@ -79,3 +79,65 @@ def test_a_failure_is_told_as_on_a_cluster(project: Project) -> None:
     message = " ".join(done.output.split())
     assert "ended as failed (FAILED), exit code 3, on " in message
     assert "run.err: | reason" in message
+
+
+def test_a_job_that_needs_snakemake_is_left_with_what_it_waits_for(project: Project) -> None:
+    """The second one waits for all cores, and begins when its head is gone."""
+    (project.path / "Snakefile").write_text(
+        f"""
+rule all:
+    input: "first", "second"
+rule first:
+    output: "first"
+    threads: {machine.cores()}
+    shell: "until [ -e go ]; do sleep 0.1; done; touch {{output}}"
+rule second:
+    output: "second"
+    priority: -1
+    run:
+        shell("touch {{output}}")
+"""
+    )
+    words = [*command(1, "true"), "--latency-wait", "1"]
+    head = project.start(*words, "--relion-dispatch-no-cancel")
+    wait_until(lambda: sorted(alive()) == ["PENDING", "RUNNING"])
+    head.wait_for("(second) is job")
+    os.kill(head.process.pid, signal.SIGINT)
+    assert "left alone" in head.end().output
+    (project.path / "go").touch()
+    wait_until(lambda: not alive())
+    assert (project.path / "second").exists()
+    assert project.run(*words).returncode == 0
+
+
+def test_a_job_of_relion_that_nobody_waits_for_says_itself_that_it_failed(project: Project) -> None:
+    programs = project.path / "bin"
+    programs.mkdir()
+    (programs / "relion_postprocess").write_text("#!/bin/sh\nsleep 600\n")
+    (programs / "relion_postprocess").chmod(0o755)
+    project.environment["PATH"] = f"{programs}:{os.environ['PATH']}"
+    (project.path / "Snakefile").write_text(
+        """
+rule postprocess:
+    output: "PostProcess/job030/postprocess.star"
+    log: out="PostProcess/job030/run.out", err="PostProcess/job030/run.err"
+    params:
+        relion=["relion_postprocess --i half1.mrc --o PostProcess/job030/postprocess"]
+    shell: "exit 9"
+"""
+    )
+    head = project.start(*command(1, "true"), "--relion-dispatch-no-cancel")
+    wait_until((project.path / "PostProcess/job030/run.out").exists)
+    head.wait_for(" is job ")
+    os.kill(head.process.pid, signal.SIGINT)
+    assert "left alone" in head.end().output
+    localqueue.cancel(localjobs.Jobs(localjobs.folder()), [])
+    wait_until(lambda: not alive())
+    assert (project.path / "PostProcess/job030/RELION_JOB_EXIT_FAILURE").exists()
+
+
+def test_jobs_are_not_submitted_ahead_of_their_input(project: Project) -> None:
+    done = project.run(*command(1, "true"), "--immediate-submit", "--notemp")
+    assert done.returncode != 0
+    assert "leave out --immediate-submit" in done.output
+    assert traces(project) == []

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import pwd
+import queue
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -12,12 +14,13 @@ from pathlib import Path
 import pytest
 
 from relion_dispatch import recovery
+from relion_dispatch.client import Client
 from relion_dispatch.errors import SchedulerError
 from relion_dispatch.head import Head, Limits
 from relion_dispatch.ledger import Entry, Phase
 from relion_dispatch.reports import State
 from relion_dispatch.schedulers import LSF, PBS, SGE, SLURM, Definition
-from relion_dispatch.submitter import Submission
+from relion_dispatch.submitter import Submission, Together
 from relion_dispatch.watch import Verdict
 
 pytestmark = pytest.mark.slow
@@ -70,6 +73,7 @@ STAND_INS = {
     },
 }
 DEFINITIONS = {"pbs": PBS, "sge": SGE, "lsf": LSF}
+TASKS = [(1, "a"), (2, "b")]
 LIMITS = Limits(least_poll_s=0.01, patience_s=0.2)
 
 
@@ -267,6 +271,93 @@ def test_a_submission_without_an_answer_is_not_made_twice(
     entry = submitted(heads(PBS), tmp_path, "sleep 3")
     assert entry.job_id == "100.server"
     assert len(list((tmp_path / "queue").glob("job.*"))) == 1
+
+
+@pytest.mark.parametrize("end", ["echo 'qsub: odd' >&2; exit 1", "kill -9 $$"])
+def test_an_error_after_the_job_was_taken_is_no_refusal(
+    end: str, path: Path, tmp_path: Path, heads: Heads
+) -> None:
+    install(path, {**STAND_INS["pbs"], "qsub": f"{SUBMIT}\n{end}"})
+    entry = submitted(heads(PBS), tmp_path, "sleep 3")
+    assert entry.job_id == "100.server"
+    assert len(list((tmp_path / "queue").glob("job.*"))) == 1
+
+
+def test_an_error_after_an_array_was_taken_is_no_refusal(
+    path: Path, tmp_path: Path, heads: Heads
+) -> None:
+    took = 'echo "$*" | grep -o "one.j[a-z0-9]*" >> "$QUEUE/taken"; echo odd >&2; exit 1'
+    listing = 'sed "s/.*/7_1|RUNNING||n||&\\n7_2|RUNNING||n||&/" "$QUEUE/taken"'
+    install(path, {"sbatch": took, "squeue": listing, "scancel": "true"})
+    head = heads(SLURM)
+    name = head.new_name("one")
+    entries = [head.new_entry(k, "f", "one", "nowhere", name=f"{name}[{n}]") for n, k in TASKS]
+    head.intend(entries)
+    taken: queue.Queue[str] = queue.Queue()
+    members = {
+        n: Submission(
+            entry=entry,
+            command=(),
+            script=path,
+            taken=lambda entry: taken.put(entry.job_id),
+            refused=taken.put,
+        )
+        for n, entry in enumerate(entries, 1)
+    }
+    head.submit_together(Together(name=name, command=(), script=path, members=members))
+    assert {taken.get(timeout=10), taken.get(timeout=10)} == {"7_1", "7_2"}
+    assert (tmp_path / "queue/taken").read_text() == f"{name}\n"
+
+
+def test_jobs_that_cannot_be_cancelled_are_told(path: Path, tmp_path: Path, heads: Heads) -> None:
+    away = "echo 'qdel: cannot connect to server' >&2; exit 1"
+    install(path, {**STAND_INS["pbs"], "qdel": away})
+    head = heads(PBS)
+    entry = submitted(head, tmp_path, "sleep 3")
+    with pytest.raises(SchedulerError, match=r"'qdel' .*cannot connect to server"):
+        head.cancel()
+    assert head.busy()
+    install(path, {"qdel": "echo 'qdel: Job has finished 100.server' >&2; exit 35"})
+    head.cancel()
+    assert not head.busy()
+    assert f'"{entry.token}", "phase": "cancelled"' in (tmp_path / "own/ledger.jsonl").read_text()
+
+
+def test_a_head_begins_where_there_are_no_records(path: Path, tmp_path: Path, heads: Heads) -> None:
+    """A job that has failed meanwhile is one that the records are asked for."""
+    none = 'case "$*" in *-x*) echo "qstat: no job history" >&2; exit 1;; esac\n'
+    install(path, {**STAND_INS["pbs"], "qstat": none + STAND_INS["pbs"]["qstat"]})
+    entry = submitted(heads(PBS), tmp_path, "exit 1")
+    wait_for_its_end(entry, tmp_path)
+    assert heads(PBS).earlier("k", "f", complete=False, marked=entry.token) is None
+
+
+def test_an_id_that_another_job_has_by_now_is_not_ours(
+    path: Path, tmp_path: Path, heads: Heads
+) -> None:
+    install(path, STAND_INS["pbs"])
+    entry = submitted(heads(PBS), tmp_path, "sleep 3")
+    (tmp_path / "queue/job.100/name").write_text("of-somebody")
+    head = heads(PBS)
+    assert head.earlier("k", "other", complete=False, marked=entry.token) is None
+    pid = (tmp_path / "queue/job.100/pid").read_text().strip()
+    assert Path("/proc", pid, "cmdline").read_bytes()  # it has not been ended
+
+
+def test_what_a_user_leaves_out_of_own_queues_is_not_left_out(
+    path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    install(path, {"squeue": 'env > $QUEUE/squeue; echo "$*" >> $QUEUE/squeue'})
+    install(path, {"scancel": "env > $QUEUE/scancel"})
+    for name in ("SQUEUE_PARTITION", "SCANCEL_INTERACTIVE", "LOGNAME"):
+        monkeypatch.setenv(name, "somebody")
+    client = Client(SLURM)
+    client.status(["7"])
+    client.cancel(["7"])
+    assert "SCANCEL_" not in (tmp_path / "queue/scancel").read_text()
+    asked = (tmp_path / "queue/squeue").read_text()
+    assert "SQUEUE_" not in asked
+    assert f"--user={pwd.getpwuid(os.getuid()).pw_name}" in asked
 
 
 def test_cancelling_finds_a_submission_that_hangs(path: Path, tmp_path: Path, heads: Heads) -> None:

@@ -45,7 +45,6 @@ def test_a_second_head_is_told_who_has_the_project(tmp_path: Path) -> None:
 
 def test_a_released_lock_is_free(tmp_path: Path) -> None:
     lock = HeadLock(tmp_path / "lock", silent)
-    lock.beat()
     lock.release()
     lock.release()
     HeadLock(tmp_path / "lock", silent).release()
@@ -74,6 +73,17 @@ def test_a_head_on_another_machine_that_lives_keeps_the_project(
     monkeypatch.setattr(time, "sleep", lambda _: os.utime(path))
     with pytest.raises(DispatchError, match="process 7 on elsewhere already runs"):
         HeadLock(path, silent)
+
+
+def test_the_holder_gives_signs_of_life(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(headlock, "BEAT_S", 0.01)
+    lock = HeadLock(tmp_path / "lock", silent)
+    os.utime(tmp_path / "lock", (0, 0))
+    deadline = time.monotonic() + 10
+    while os.stat(tmp_path / "lock").st_mtime == 0:
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    lock.release()
 
 
 def test_a_head_on_another_machine_without_a_sign_of_life_is_dead(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@ from __future__ import annotations
 import pytest
 
 from relion_dispatch import scheduler_calls
+from relion_dispatch.errors import SchedulerError
 from relion_dispatch.reports import State
 from relion_dispatch.schedulers import LSF, PBS, SGE, SLURM, Definition
 
@@ -158,9 +159,18 @@ def test_lsf() -> None:
 
 
 @pytest.mark.parametrize("definition", [SLURM, PBS, SGE, LSF])
-@pytest.mark.parametrize("text", ["", "\n", "<", "no such thing", "|||", "Job Id: \n"])
+@pytest.mark.parametrize("text", ["", "\n", "no such thing", "|||", "Job Id: \n"])
 def test_odd_replies_are_no_success(definition: Definition, text: str) -> None:
     assert State.SUCCEEDED not in states(definition, text).values()
+
+
+def test_a_reply_cut_short_is_no_empty_queue() -> None:
+    with pytest.raises(SchedulerError, match="XML that cannot be read"):
+        states(SGE, QSTAT_XML[:-20])
+
+
+def test_a_job_that_may_run_on_another_cluster_is_not_over() -> None:
+    assert states(SLURM, "7|REVOKED|||\n")["7"].alive
 
 
 def test_a_word_that_nobody_knows_is_no_end() -> None:

@@ -47,7 +47,7 @@ def test_every_label_makes_a_valid_name_with_its_token(definition: Definition, l
 
 def test_scripts_are_submitted_under_their_name() -> None:
     assert scheduler_calls.submit_argv(SLURM, ["sbatch", "-q", "x"], "a b.run", "n") == [
-        *["sbatch", "-q", "x", "--job-name=n", "--comment=n", "a b.run"]
+        *["sbatch", "-q", "x", "--job-name=n", "a b.run"]
     ]
     assert scheduler_calls.submit_argv(PBS, (), "a.run", "n") == ["qsub", "-N", "n", "a.run"]
     assert scheduler_calls.submit_argv(LSF, (), "a.run", "n") == ["bsub", "-J", "n"]
