@@ -42,6 +42,16 @@ SLURM_PREEMPTED = (
     "slurmstepd: error: *** JOB 71 ON m3h000 CANCELLED AT 2026-11-22T13:00:00 DUE TO PREEMPTION ***"
 )
 SLURM_CANCELLED = "slurmstepd: error: *** JOB 71 ON m3h000 CANCELLED AT 2026-11-22T13:00:00 ***"
+SLURM_REQUEUED = f"{SLURM_CANCELLED[:-4]} DUE TO JOB REQUEUE ***"
+SLURM_STEP = "slurmstepd: error: *** STEP 71.0 ON m3h000 CANCELLED AT 2026-11-22T13:00:00 ***"
+#: srun's exit code is the highest of its tasks': 143, of those that it ends itself.
+SRUN_OTHERS = f"{SLURM_STEP}\nsrun: error: m3h000: tasks 0,2: Terminated"
+SRUN_KILLED = f"srun: error: m3h000: task 1: Killed\n{SRUN_OTHERS}"
+SRUN_FAILED = f"srun: error: m3h000: task 1: Exited with exit code 1\n{SRUN_OTHERS}"
+BUS_ERROR = """\
+--------------------------------------------------------------------------
+mpirun noticed that process rank 1 with PID 0 on node m3h000 exited on signal 7 (Bus error).
+--------------------------------------------------------------------------"""
 RAM = "in: ml_optimiser.cpp, line 2872\nERROR: \nThere was an issue allocating CPU memory (RAM). "
 MISSING_FILE = """\
 in: ./src/metadata_table.cpp, line 1148
@@ -72,6 +82,13 @@ def found(err: str = "", out: str = "", **values: object) -> tuple[Failure, str]
         (SLURM_MEMORY, "", Failure.HOST_MEMORY, "oom-kill event"),
         (RAM, "", Failure.HOST_MEMORY, "issue allocating CPU memory (RAM)"),
         ("ERROR: \nAllocate: No space left", "", Failure.HOST_MEMORY, "No space left"),
+        ("ERROR:\nFailed to allocate the buffer.", "", Failure.HOST_MEMORY, "the buffer"),
+        ("RuntimeError: CUDA error: out of memory", "", Failure.GPU_MEMORY, "CUDA error"),
+        ("OSError: [Errno 28] No space left on device", "", Failure.RELION_ERROR, "No space left"),
+        (f"{MISSING_FILE}\nDisk quota exceeded", "", Failure.RELION_ERROR, "quota exceeded"),
+        (BUS_ERROR, "", Failure.RELION_ERROR, "exited on signal 7 (Bus error)"),
+        (f"{OTHER}\n{SRUN_KILLED}", "", Failure.RELION_ERROR, "ml_optimiser.cpp"),
+        (f"{SLURM_REQUEUED}\n{RELION_GPU}", "", Failure.GPU_MEMORY, "on the GPU(s)"),
         ("terminate called\n  what():  std::bad_alloc", "", Failure.HOST_MEMORY, "std::bad_alloc"),
         (SLURM_TIME, "", Failure.TIME, "DUE TO TIME LIMIT"),
         ("=>> PBS: job killed: walltime 3617 exceeded limit 3600", "", Failure.TIME, "walltime"),
@@ -113,6 +130,41 @@ def test_a_job_that_slurm_cancelled_for_its_memory_was_not_cancelled_by_a_person
     assert told is Failure.HOST_MEMORY
 
 
+@pytest.mark.parametrize("said", [KILLED, RELION_GPU, "lost communication with a remote daemon"])
+def test_what_programs_say_as_a_person_ends_them_is_no_reason(said: str) -> None:
+    by_state, _ = found(said, state=State.CANCELLED, word="CANCELLED by 1000", exit_code=137)
+    by_log, evidence = found(f"{said}\n{SLURM_CANCELLED}", exit_code=137)
+    assert by_state is by_log is Failure.CANCELLED
+    assert "CANCELLED AT" in evidence
+
+
+@pytest.mark.parametrize(
+    "code, failure", [(137, Failure.HOST_MEMORY), (None, Failure.NODE), (127, Failure.BAD_INPUT)]
+)
+def test_an_exit_code_tells_more_than_a_shells_complaint(
+    code: int | None, failure: Failure
+) -> None:
+    noise = "/etc/profile.d/x.sh: line 3: xyz: command not found"
+    assert found(noise, exit_code=code, state=State.FAILED)[0] is failure
+
+
+@pytest.mark.parametrize(
+    "err, failure, quoted",
+    [
+        (SRUN_KILLED, Failure.HOST_MEMORY, "task 1: Killed"),
+        (SRUN_FAILED, Failure.RELION_ERROR, "task 1: Exited with exit code 1"),
+        (f"{SRUN_FAILED}\n{MISSING_FILE}", Failure.BAD_INPUT, "does not exist"),
+        (f"{SRUN_OTHERS}\n{SLURM_CANCELLED}", Failure.CANCELLED, "JOB 71"),
+    ],
+)
+def test_the_task_that_srun_names_first_is_what_counts(
+    err: str, failure: Failure, quoted: str
+) -> None:
+    told, evidence = found(err, exit_code=143, state=State.FAILED)
+    assert told is failure
+    assert quoted in evidence
+
+
 def test_a_daemon_that_was_killed_for_memory_is_no_failed_node() -> None:
     err = "ORTE has lost communication with a remote daemon.\nslurmstepd: Exceeded memory limit"
     assert found(err, state=State.FAILED, exit_code=205)[0] is Failure.HOST_MEMORY
@@ -137,7 +189,12 @@ def test_relions_own_abort_is_a_persons_wish() -> None:
 
 @pytest.mark.parametrize(
     "code, failure",
-    [(137, Failure.HOST_MEMORY), (127, Failure.BAD_INPUT), (3, Failure.RELION_ERROR)],
+    [
+        (137, Failure.HOST_MEMORY),
+        (143, Failure.CANCELLED),
+        (127, Failure.BAD_INPUT),
+        (3, Failure.RELION_ERROR),
+    ],
 )
 def test_an_exit_code_tells_what_is_left(code: int, failure: Failure) -> None:
     told, evidence = found(exit_code=code)

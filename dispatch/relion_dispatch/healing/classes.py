@@ -72,48 +72,76 @@ _GPU_MEMORY = (
     r"You ran out of memory on the GPU",
     r"ERROR: out of memory in .*\(error-code 2\)",
     r"GPU memory was insufficient",
-    r"cudaErrorMemoryAllocation|hipErrorOutOfMemory|CUDA_ERROR_OUT_OF_MEMORY|CUDA out of memory",
+    r"cudaErrorMemoryAllocation|hipErrorOutOfMemory|CUDA_ERROR_OUT_OF_MEMORY",
+    r"(CUDA|HIP)( error:)? out of memory|CUFFT_ALLOC_FAILED|CU\w+_STATUS_ALLOC_FAILED",
 )
-_HOST_MEMORY = (
+# Of a cancelled job only what schedulers write is believed: its programs die of all kinds of
+# things.
+_SCHEDULERS_HOST_MEMORY = (
     r"[Dd]etected \d+ oom[-_]kill event",
     r"oom[-_]kill|Out [Oo]f [Mm]emory|OUT_OF_ME",
-    r"[Ee]xceeded (job |step )?memory limit",
+    r"[Ee]xceeded (job |step |virtual )?memory limit",
     r"mem(ory)? \S+ exceeded limit|TERM_MEMLIMIT",
-    r"issue allocating CPU memory",
+)
+_HOST_MEMORY = (
+    *_SCHEDULERS_HOST_MEMORY,
+    r"issue allocating CPU memory|Error in askMemory$|[Ff]ailed to allocate ",
     r"Allocate: No space left",
-    r"std::bad_alloc|MemoryError|Cannot allocate memory",
+    r"out of memory|std::bad_alloc|MemoryError|Cannot allocate memory",
     r"exited on signal 9 \(Killed\)",
 )
 _TIME = (r"DUE TO TIME LIMIT", r"walltime \S+ exceeded limit", r"TERM_RUNLIMIT")
-_NODE = (
-    r"DUE TO NODE FAILURE|NODE_FAIL|BOOT_FAIL",
+_SCHEDULERS_NODE = (
+    r"DUE TO NODE FAILURE|NODE_FAIL|BOOT_FAIL|Node failure on",
     r"DUE TO PREEMPTION|PREEMPTED|TERM_PREEMPT",
+)
+_NODE = (
+    *_SCHEDULERS_NODE,
     r"no CUDA-capable device is detected|CUDA-capable devices are busy or unavailable",
     r"uncorrectable ECC error|GPU is lost|fallen off the bus",
     r"lost communication with a remote daemon",
     r"Stale file handle|Transport endpoint is not connected|Input/output error",
 )
-_CANCELLED = (r"\*\*\* (JOB|STEP) .* CANCELLED AT", r"TERM_OWNER|TERM_ADMIN")
+# Of a step that a task has failed in srun says the same; of a job that is requeued it says why.
+_CANCELLED = (r"\*\*\* JOB .* CANCELLED AT \S+ \*\*\*", r"TERM_OWNER|TERM_ADMIN")
+_FULL_DISK = (r"No space left on device|[Qq]uota exceeded|[Rr]ead-only file system",)
 _BAD_INPUT = (
     r"errors were encountered upon command-line parsing",
     r"Cannot get command line argument|compulsory",
     r"does not exist|cannot be (read|opened)|[Cc]annot (read|open)|Invalid input file",
-    r"(is|are|was) missing|missing (in|from)|not found in",
+    r"(is|are|was) missing|missing (in|from)|not found in|does not contain|No such file or dir",
     r"[Ii]nvalid (pixel size|box size|number|value|format)|unrecognised option",
     r"is not on PATH|command not found",
 )
-_RELION_ERROR = (r"^ *ERROR:? *\S", r"^in: .*, line \d+")
+_RELION_ERROR = (
+    r"^ *ERROR:? *\S",
+    r"^in: .*, line \d+",
+    r"exited on signal \d+|^signal \d+ \(",
+    r"^srun: error: \S+ tasks? \S+ Exited with exit code",
+)
+# Of tasks that it has to end itself srun says so too, but another one has failed then.
+_KILLED_TASK = (r"^srun: error: \S+ tasks? \S+ Killed",)
+
+_Messages = tuple[tuple[Failure, tuple[str, ...]], ...]
 
 #: Classes that a log tells, in the order in which they are believed: of two messages the more
 #: telling comes first. A GPU that is full makes RELION end with an error like any other.
-_MESSAGES: tuple[tuple[Failure, tuple[str, ...]], ...] = (
+_TELLING: _Messages = (
     (Failure.GPU_MEMORY, _GPU_MEMORY),
     (Failure.TIME, _TIME),
     (Failure.HOST_MEMORY, _HOST_MEMORY),
     (Failure.NODE, _NODE),
-    (Failure.CANCELLED, _CANCELLED),
+)
+_ERRORS: _Messages = (
+    (Failure.RELION_ERROR, _FULL_DISK),
     (Failure.BAD_INPUT, _BAD_INPUT),
     (Failure.RELION_ERROR, _RELION_ERROR),
+)
+_OF_CANCELLED: _Messages = (
+    (Failure.TIME, _TIME),
+    (Failure.HOST_MEMORY, _SCHEDULERS_HOST_MEMORY),
+    (Failure.NODE, _SCHEDULERS_NODE),
+    (Failure.CANCELLED, _CANCELLED),
 )
 _STATES: Mapping[State, Failure] = {
     State.OUT_OF_MEMORY: Failure.HOST_MEMORY,
@@ -121,6 +149,7 @@ _STATES: Mapping[State, Failure] = {
     State.NODE_FAILURE: Failure.NODE,
 }
 _KILLED = (137,)
+_ENDED = (130, 143)
 _MISSING_PROGRAM = (126, 127)
 
 
@@ -128,10 +157,14 @@ def classify(remains: Remains) -> Finding:
     """Say what a job died of.
 
     The scheduler's word counts most where it is a clear one; then the messages in the logs; then
-    the exit code. What none of them tells is an error of RELION's, with its last line as evidence.
+    the exit code, unless a program says itself that it has failed. What none of them tells is an
+    error of RELION's, with its last line as evidence.
     """
-    told = _by_itself(remains) or _by_state(remains) or _by_log(remains) or _by_code(remains)
-    return told or _other(remains)
+    told = _by_itself(remains) or _by_state(remains) or _cancelled(remains)
+    told = told or _by_log(remains, _TELLING)
+    if not told and not _quoted(remains, _RELION_ERROR):
+        told = _by_code(remains)
+    return told or _by_log(remains, _ERRORS) or _other(remains)
 
 
 def _by_itself(remains: Remains) -> Finding | None:
@@ -151,35 +184,39 @@ def _by_state(remains: Remains) -> Finding | None:
     if failure is None:
         return None
     said = ", ".join(word for word in (remains.word, remains.reason) if word)
-    patterns = dict(_MESSAGES)[failure]
+    patterns = dict(_TELLING)[failure]
     return Finding(
         failure=failure,
         evidence=(f"the scheduler says {said}", *_quoted(remains, patterns))[:SHOWN],
     )
 
 
-def _by_log(remains: Remains) -> Finding | None:
-    cancelled = remains.state is State.CANCELLED or remains.aborted
-    for failure, patterns in _MESSAGES:
-        if cancelled and failure in (Failure.BAD_INPUT, Failure.RELION_ERROR):
-            break
-        if evidence := _quoted(remains, patterns):
-            return Finding(failure=failure, evidence=evidence)
-    if not cancelled:
+def _cancelled(remains: Remains) -> Finding | None:
+    """Say who has cancelled a job, a person or the scheduler, if anybody has."""
+    asked = remains.state is State.CANCELLED or remains.aborted
+    if not (asked or _quoted(remains, _CANCELLED)):
         return None
     by_relion = "RELION was asked to abort (RELION_JOB_EXIT_ABORTED)"
     said = by_relion if remains.aborted else f"the scheduler says {remains.word or 'cancelled'}"
-    return Finding(failure=Failure.CANCELLED, evidence=(said,))
+    bare = Finding(failure=Failure.CANCELLED, evidence=(said,))
+    return _by_log(remains, _OF_CANCELLED) or bare
+
+
+def _by_log(remains: Remains, messages: _Messages) -> Finding | None:
+    for failure, patterns in messages:
+        if evidence := _quoted(remains, patterns):
+            return Finding(failure=failure, evidence=evidence)
+    return None
 
 
 def _by_code(remains: Remains) -> Finding | None:
     code = remains.exit_code
-    if code in _KILLED:
+    if (killed := _quoted(remains, _KILLED_TASK)) or code in _KILLED:
         said = f"exit code {code}: killed, which is what happens for want of memory"
-        return Finding(failure=Failure.HOST_MEMORY, evidence=(said,))
-    if code in _MISSING_PROGRAM:
-        said = f"exit code {code}: a program is missing or cannot be run"
-        return Finding(failure=Failure.BAD_INPUT, evidence=(said,))
+        return Finding(failure=Failure.HOST_MEMORY, evidence=(*killed, said)[:SHOWN])
+    if code in _ENDED:
+        said = f"exit code {code}: it was told to end, and no scheduler says why"
+        return Finding(failure=Failure.CANCELLED, evidence=(said,))
     if code is None:  # every script leaves one, unless it is killed outright
         words = ", ".join(word for word in (remains.word, remains.reason) if word)
         said = f"the job is gone without an exit code; the scheduler says {words or 'nothing'}"
@@ -188,7 +225,11 @@ def _by_code(remains: Remains) -> Finding | None:
 
 
 def _other(remains: Remains) -> Finding:
-    lines = [line for line in remains.err if not line.startswith("relion-dispatch: ")][-1:]
+    if remains.exit_code in _MISSING_PROGRAM:
+        said = f"exit code {remains.exit_code}: a program is missing or cannot be run"
+        return Finding(failure=Failure.BAD_INPUT, evidence=(said,))
+    telling = re.compile(r"(?!relion-dispatch: ).*\w")
+    lines = [line for line in remains.err if telling.match(line)][-1:]
     code = f"exit code {remains.exit_code}" if remains.exit_code is not None else ""
     evidence = tuple(line for line in (*lines, code) if line)
     return Finding(failure=Failure.RELION_ERROR, evidence=evidence or ("no message at all",))
