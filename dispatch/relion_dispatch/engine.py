@@ -200,8 +200,10 @@ def _submit_command(cluster: Cluster, asked: wishes.Asked, script: str) -> str:
 def _scheduler_options(cluster: Cluster, choice: _Choice) -> tuple[str, ...]:
     partition = cluster.partitions.get(choice.sized.partition)
     options = partition.scheduler_options if partition else ()
-    named = ("account", "qos", "constraint", "exclude")
-    wanted = [f"--{name}={value}" for name in named if (value := choice.asked.text(name))]
+    values = {name: choice.asked.text(name) for name in ("account", "qos", "constraint")}
+    bad = (choice.asked.text(name) for name in ("exclude", "failed_nodes"))
+    values["exclude"] = ",".join(each for each in bad if each)
+    wanted = [f"--{name}={value}" for name, value in values.items() if value]
     return (*options, *wanted, *choice.asked.words("scheduler_options"))
 
 

@@ -11,7 +11,7 @@ PARAMETERS = (
     *("nproc", "nthread", "ngpu", "nodes", "mem", "mem_mb_per_rank", "partition", "runtime"),
     *("account", "qos", "constraint", "exclude", "scheduler_options", "submit_command", "modules"),
     *("workers_per_gpu", "max_nproc", "max_nthread", "hoped_nproc", "job_type"),
-    *("staged", "current_size"),
+    *("staged", "current_size", "failed_nodes"),
 )
 #: Names by which templates, Slurm or Snakemake call what a parameter decides.
 _ELSEWHERE = {

@@ -122,10 +122,40 @@ def test_time_without_progress_gets_longer_and_then_ends(iteration: int | None) 
 def test_failed_nodes_are_excluded_but_never_all(nodes: int, excluded: str) -> None:
     profile = profile_with(small=replace(GPUS["small"], nodes=nodes))
     attempt, replan = attempted(profile, "node", {}, node="m3h000")
-    first = replace(attempt, changes={"exclude": "m3h000"})
+    first = replace(attempt, changes={"failed_nodes": "m3h000"})
     second = replace(attempt, number=2, node="m3h001")
     decision = next_step([first, second], profile.cluster, ON, replan)
-    assert decision.changes == {"exclude": excluded}
+    assert decision.changes == {"failed_nodes": excluded}
+
+
+@pytest.mark.parametrize(
+    "names, excluded",
+    [
+        ("m3h[000,002]", "m3h000,m3h002"),
+        ("m3h[008-010]", "m3h008,m3h009"),
+        ("a,b[1-2]", "a,b1"),
+        ("rack[1-2]-ib", "rack1-ib,rack2-ib"),
+        ("", None),
+    ],
+)
+def test_a_job_of_several_nodes_leaves_room_for_the_next(names: str, excluded: str | None) -> None:
+    profile = profile_with(small=replace(GPUS["small"], nodes=4))
+    attempt, replan = attempted(profile, "node", {}, node=names, own={"nodes": 2})
+    decision = next_step([attempt], profile.cluster, ON, replan)
+    assert decision.changes == ({"failed_nodes": excluded} if excluded else {})
+
+
+def test_failed_nodes_are_excluded_beside_those_of_the_user() -> None:
+    overrides = {"exclude": "m3h007", "failed_nodes": "m3h000,m3h001"}
+    made = plan(Request(commands=(REFINE,), overrides=overrides), profile_with())
+    assert "#SBATCH --exclude=m3h007,m3h000,m3h001\n" in made.script
+
+
+def test_other_schedulers_have_no_such_option() -> None:
+    profile = load_profile("pbs")
+    attempt, replan = attempted(profile, "node", {}, node="n1")
+    decision = next_step([attempt], profile.cluster, ON, replan)
+    assert (decision.go_on, decision.changes) == (True, {})
 
 
 @pytest.mark.parametrize("failure", ["cancelled", "bad_input", "relion_error"])
@@ -149,9 +179,9 @@ def test_nothing_is_healed_where_the_profile_does_not() -> None:
 def test_changes_add_up() -> None:
     profile = profile_with()
     attempt, replan = attempted(profile, "host_memory", {})
-    first = replace(attempt, failure="node", node="a", changes={"exclude": "a"})
+    first = replace(attempt, failure="node", node="a", changes={"failed_nodes": "a"})
     decision = next_step([first, replace(attempt, number=2)], profile.cluster, ON, replan)
-    assert set(decision.changes) == {"exclude", "mem"}
+    assert set(decision.changes) == {"failed_nodes", "mem"}
 
 
 def test_a_cluster_without_partitions_is_no_trouble() -> None:

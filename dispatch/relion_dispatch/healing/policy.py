@@ -6,8 +6,10 @@ that changes something for the better, and still fits the cluster, is taken.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from relion_dispatch.errors import DispatchError
@@ -128,7 +130,7 @@ def _proposals(
         elif step == "longer":
             yield from _longer(size, cluster, healing)
         elif step == "elsewhere":
-            yield from _elsewhere(history, cluster.partitions.get(size.get("partition", "")))
+            yield from _elsewhere(history, cluster)
 
 
 def _fewer_workers(size: Asked) -> Iterator[_Proposal]:
@@ -227,18 +229,31 @@ def _longer(size: Asked, cluster: Cluster, healing: Healing) -> Iterator[_Propos
             )
 
 
-def _elsewhere(history: Sequence[Attempt], partition: Partition | None) -> Iterator[_Proposal]:
-    """Propose other nodes than those that failed last, but never none at all."""
+def _elsewhere(history: Sequence[Attempt], cluster: Cluster) -> Iterator[_Proposal]:
+    """Propose other nodes than those that failed last, but never too few of them."""
+    partition = cluster.partitions.get(history[-1].asked.get("partition", ""))
     failed = [each.node for each in reversed(history) if each.failure == Failure.NODE]
-    nodes = dict.fromkeys(name for names in failed for name in names.split(",") if name)
-    most = max((partition.nodes if partition else 1) - 1, 1)
-    bad = sorted(list(nodes)[:most])
+    nodes = dict.fromkeys(name for names in failed for name in _expanded(names))
+    spare = (partition.nodes if partition else 1) - int(history[-1].asked.get("nodes") or 1)
+    # Other schedulers than Slurm have no such option.
+    slurm = [Path(word).name for word in cluster.scheduler.submit[:1]] == ["sbatch"]
+    bad = sorted(list(nodes)[: max(spare, 1)]) if slurm else []
     where = f"not on {', '.join(bad)}" if bad else "wherever there is room"
     yield _Proposal(
         reason=f"The node failed: next {where}.",
-        changes={"exclude": ",".join(bad)} if bad else {},
+        changes={"failed_nodes": ",".join(bad)} if bad else {},
         better=lambda new: True,
     )
+
+
+def _expanded(nodes: str) -> Iterator[str]:
+    """Yield the names of a list of nodes as Slurm writes it: ``m3h[000-002,007],comp1``."""
+    for head, ranges, rest in re.findall(r"([^,\[]+)(?:\[([^\]]*)\])?([^,\[]*)", nodes):
+        for part in ranges.split(","):
+            first, _, last = part.partition("-")
+            numbers = range(int(first), int(last) + 1) if last.isdigit() else ()
+            middles = [f"{number:0{len(first)}d}" for number in numbers] or [part]
+            yield from (f"{head}{middle}{rest}" for middle in middles)
 
 
 def _count(number: int, thing: str) -> str:
