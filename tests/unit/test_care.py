@@ -112,6 +112,18 @@ def test_an_end_that_nobody_saw_is_judged_by_the_next_head(case: care.Case) -> N
     assert "mem" in changes
 
 
+def test_nothing_was_reached_where_nothing_goes_on(case: care.Case) -> None:
+    folder = Path("MotionCorr/job002")
+    (folder / "Movies").mkdir(parents=True)
+    (folder / "Movies/a.star").write_text("data_\n\n_rlnX 1\n \n")
+    command = f"`which relion_run_motioncorr` --i a.star --o {folder}/ --use_own"
+    request = Request(commands=(command,), outfile=f"{folder}/run.out")
+    motion = care.Case(request=request, profile=case.profile)
+    assert care.reached(motion) is None
+    (folder / "run.science").touch()
+    assert care.reached(motion) == 1
+
+
 @pytest.mark.parametrize("why", ["none", "given up", "success", "exit code", "other science"])
 def test_a_new_run_begins_at_one(case: care.Case, why: str) -> None:
     if why != "none":

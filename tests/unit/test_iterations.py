@@ -63,6 +63,21 @@ def test_iterations_of_an_earlier_run_do_not_count() -> None:
     assert found.number == 2
 
 
+@pytest.mark.parametrize("which", range(7))
+def test_an_iteration_with_a_file_of_an_earlier_run_is_none(which: int) -> None:
+    os.utime(iteration(ROOT, 4)[which], (1000, 1000))
+    assert newest(ROOT, since=2000) is None
+    assert newest(ROOT) is not None
+
+
+def test_masks_of_bodies_may_be_older() -> None:
+    _, model, *_ = iteration(ROOT, 4)
+    Path("mask.mrc").write_bytes(Path(f"{ROOT}_it004_half1_class001.mrc").read_bytes())
+    os.utime("mask.mrc", (1000, 1000))
+    model.write_text(model.read_text().replace(" 1.0 \n", " mask.mrc \n"))
+    assert newest(ROOT, since=2000) is not None
+
+
 def test_a_run_goes_on_under_its_own_name() -> None:
     iteration(ROOT, 5)
     found = newest(ROOT)

@@ -206,6 +206,18 @@ def _advance(attempt: Attempt, record: Mapping[str, Any]) -> Attempt:
     return replace(attempt, **known)
 
 
+def lengths(project: Path, logs: Iterable[str]) -> dict[str, int]:
+    """Return how long logs are in bytes, by their names: 0 for those that there are not yet."""
+    return {name: _length(project / name) for name in logs}
+
+
+def _length(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except OSError:
+        return 0
+
+
 def asked(plan: Plan) -> dict[str, Any]:
     """Return the size that a plan asks for, as it is noted in an attempt."""
     return {name: getattr(plan, name) for name in ASKED} | {"workers_per_gpu": _workers(plan)}

@@ -156,6 +156,8 @@ def reached(case: Case, *, anyhow: bool = False) -> int | None:
     found = newest(case, anyhow=anyhow)
     if found is not None:
         return found.number
+    if not (anyhow or (case.folder / directory.SCIENCE_FILE).exists()):
+        return None  # nothing goes on from what there is
     main = Call.read(case.request).main
     return unfinished.count(case.folder) if continuing.does_unfinished(main) else None
 

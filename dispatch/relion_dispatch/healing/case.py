@@ -83,7 +83,6 @@ def planned(case: Case, made: Plan, number: int, changes: Mapping[str, object]) 
     OSError
         When the journal cannot be written.
     """
-    logs = {name: _size(case.request.project / name) for name in (made.outfile, made.errfile)}
     case.folder.mkdir(parents=True, exist_ok=True)
     attempts.note(
         case.folder,
@@ -92,7 +91,7 @@ def planned(case: Case, made: Plan, number: int, changes: Mapping[str, object]) 
         asked=attempts.asked(made),
         changes=dict(changes),
         science=fingerprint(case),
-        logs=logs,
+        logs=attempts.lengths(case.request.project, (made.outfile, made.errfile)),
     )
 
 
@@ -131,10 +130,3 @@ def newest(case: Case, *, anyhow: bool = False) -> Iteration | None:
             return None
         since = 0.0
     return iterations.newest(root, since=since) if root else None
-
-
-def _size(path: Path) -> int:
-    try:
-        return path.stat().st_size
-    except OSError:
-        return 0

@@ -63,16 +63,9 @@ def newest(root: str | os.PathLike[str], *, since: float = 0.0) -> Iteration | N
         Iterations before this time, in seconds since the epoch, are of another run.
     """
     for number, path in sorted(numbered(root), reverse=True):
-        if _written(path) >= since and (iteration := whole(path, number)):
+        if iteration := whole(path, number, since=since):
             return iteration
     return None
-
-
-def _written(path: Path) -> float:
-    try:
-        return path.stat().st_mtime
-    except OSError:
-        return -1.0
 
 
 def numbered(root: str | os.PathLike[str]) -> Iterator[tuple[int, Path]]:
@@ -88,15 +81,25 @@ def numbered(root: str | os.PathLike[str]) -> Iterator[tuple[int, Path]]:
             yield int(found[1]), root.parent / entry.name
 
 
-def whole(optimiser: Path, number: int) -> Iteration | None:
-    """Return an iteration if its files are all there, and none is cut short; None otherwise."""
+def whole(optimiser: Path, number: int, *, since: float = 0.0) -> Iteration | None:
+    """Return an iteration if its files are all there, and none is cut short; None otherwise.
+
+    None of them may be older than ``since``: RELION begins with the optimiser file, and where an
+    earlier run was as far, the others are that one's until they are written.
+    """
     try:
         general = _blocks(optimiser)[0].pairs
-        models = [_blocks(Path(general[each])) for each in _MODELS if each in general]
-        for label in _OTHERS:
-            _check_end(Path(general[label]))
-        for image in {image for blocks in models for image in _images(blocks)}:
-            _check_image(Path(image))
+        stars = [Path(general[each]) for each in _MODELS if each in general]
+        models = [_blocks(path) for path in stars]
+        for path in (others := [Path(general[label]) for label in _OTHERS]):
+            _check_end(path)
+        images = {Path(image) for blocks in models for image in _images(blocks)}
+        for path in images:
+            _check_image(path)
+        own = optimiser.name.removesuffix("optimiser.star")  # unlike the masks of bodies
+        made = [path for path in (optimiser, *stars, *others, *images) if path.name.startswith(own)]
+        if min(path.stat().st_mtime for path in made) < since:
+            return None
         size = models[0][0].pairs.get("rlnCurrentImageSize", "")
     except (OSError, KeyError, IndexError, ValueError):
         return None
