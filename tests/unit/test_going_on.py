@@ -151,6 +151,14 @@ def test_a_person_who_aborts_is_heard_all_the_same(job: Job) -> None:
     assert "stopped" not in job.text("run.err")
 
 
+def test_what_a_person_aborted_can_be_run_again(job: Job) -> None:
+    (job.path / "RELION_JOB_ABORT_NOW").touch()
+    assert job.run() == 2
+    finish(job, 0)
+    assert job.run() == 0
+    assert job.markers == ["RELION_JOB_EXIT_SUCCESS"]
+
+
 def test_a_request_to_stop_of_an_attempt_that_was_killed_is_taken_back(job: Job) -> None:
     (job.path / "run.stopped").write_text("a signal")
     (job.path / "RELION_JOB_ABORT_NOW").touch()

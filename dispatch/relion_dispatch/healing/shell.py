@@ -34,6 +34,7 @@ AT_EXIT = f"""\
     rm -f "${{job}}RELION_JOB_EXIT_ABORTED" "${{job}}RELION_JOB_EXIT_FAILURE"
   fi
   [ ! -e "${{job}}{STOPPED_FILE}" ] || rm -f "${{job}}{STOPPED_FILE}" "${{job}}RELION_JOB_ABORT_NOW"
+  [ ! -e "${{job}}RELION_JOB_EXIT_ABORTED" ] || rm -f "${{job}}RELION_JOB_ABORT_NOW"
 """
 
 #: Whether somebody looks after the failure of the job in ``$job``.

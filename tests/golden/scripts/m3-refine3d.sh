@@ -29,6 +29,7 @@ relion_dispatch_exit() {
     rm -f "${job}RELION_JOB_EXIT_ABORTED" "${job}RELION_JOB_EXIT_FAILURE"
   fi
   [ ! -e "${job}run.stopped" ] || rm -f "${job}run.stopped" "${job}RELION_JOB_ABORT_NOW"
+  [ ! -e "${job}RELION_JOB_EXIT_ABORTED" ] || rm -f "${job}RELION_JOB_ABORT_NOW"
   case $code in
     126 | 127) reason="a program is missing or cannot be run" ;;
     137) reason="killed, perhaps for want of memory" ;;
