@@ -286,7 +286,8 @@ def line_of(text: str, keys: Sequence[str]) -> int | None:
     import yaml
 
     try:
-        node = yaml.compose(text.replace("\t", " "), Loader=yaml.SafeLoader)
+        loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+        node = yaml.compose(text.replace("\t", " "), Loader=loader)
     except yaml.YAMLError:
         return None
     line = None

@@ -686,6 +686,16 @@ def test_frames_of_many_tiffs_are_those_of_the_sample(project: Path) -> None:
     assert "dose" in codes(report)
 
 
+def test_an_option_that_stands_twice(project: Path) -> None:
+    text = (
+        "gain:\n  file: a.mrc\nsizing: {ctf: {nproc: 1}, picking: {nproc: 1}}\ngain:\n  flip: 1\n"
+    )
+    (project / "config.yaml").write_text(text)
+    report = check(project)
+    assert codes(report) == ["config"]
+    assert texts(report).startswith("config.yaml:4: gain stands here again: line 1 counts for")
+
+
 def test_near_misses_one_folder_down(project: Path) -> None:
     tiny_images.write_mrc(project / "Raw/grid1/a.mrcs")
     assert "one folder down, such as Raw/grid1/a.mrcs" in movies.near_misses("Raw/*.mrcs", project)

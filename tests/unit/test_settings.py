@@ -360,7 +360,8 @@ def test_what_a_version_cannot_do(changes: Mapping[str, Any], refused_by: set[st
 @pytest.mark.parametrize(
     "content,message",
     [
-        ("class2d: [1, 2\n", "no valid YAML"),
+        ("class2d: [1, 2\n", "config.yaml:2: no valid YAML: "),
+        ("optics:\n  voltage: 300\n\tpixel_size: 1\n", "config.yaml:3: no valid YAML: "),
         ("", "holds no options"),
         ("- a\n- b\n", "holds no options"),
     ],
@@ -370,6 +371,18 @@ def test_unreadable_files(content: str, message: str, tmp_path: Path) -> None:
     file.write_text(content)
     with pytest.raises(InputError, match=message):
         settings.read(file)
+
+
+def test_problems_name_the_line(tmp_path: Path) -> None:
+    file = tmp_path / "config.yaml"
+    file.write_text("# Mine.\noptics:\n  voltag: 300\nctf: {box_size: 511}\npicking:\n  log: 3\n")
+    with pytest.raises(InputError) as caught:
+        settings.load(settings.read(file), source=str(file))
+    assert str(caught.value).splitlines()[:3] == [
+        f"{file}:3: optics.voltag is no option; did you mean optics.voltage?",
+        f"{file}:4: ctf.box_size must be an even number of at least 16, not 511",
+        f"{file}:6: picking.log must be a block of options, not 3",
+    ]
 
 
 def test_no_file(tmp_path: Path) -> None:

@@ -57,8 +57,24 @@ def validate(complete: Config, *, source: str = "the configuration") -> Settings
     if not problems:
         problems = list(consistency.problems(settings))
     if problems:
-        raise InputError("\n".join(f"{source}: {problem}" for problem in problems))
+        lines = (f"{source}{line(problem, Path(source))}: {problem}" for problem in problems)
+        raise InputError("\n".join(lines))
     return settings
+
+
+def line(problem: str, file: Path) -> str:
+    """Return where the option that a problem begins with stands in a file: ``:12``.
+
+    Empty where the option is not in the file, or there is no such file.
+    """
+    from relion_dispatch.config import line_of
+
+    try:
+        text = file.read_text(encoding="utf-8")
+    except (OSError, ValueError):
+        return ""
+    found = line_of(text, problem.split(" ", 1)[0].rstrip(":").split("."))
+    return f":{found}" if found else ""
 
 
 def read(path: Path) -> Config:
@@ -67,7 +83,7 @@ def read(path: Path) -> Config:
     Raises
     ------
     InputError
-        When it cannot be read, is no YAML (with the line) or holds no options.
+        When it cannot be read, is no YAML or holds no options; with the line.
     """
     import yaml
 
@@ -77,7 +93,9 @@ def read(path: Path) -> Config:
     except OSError as error:
         raise InputError(f"{path}: cannot be read: {error.strerror}") from error
     except yaml.YAMLError as error:
-        raise InputError(f"{path}: no valid YAML: {error}") from error
+        mark, problem = (getattr(error, name, None) for name in ("problem_mark", "problem"))
+        where = f":{mark.line + 1}" if mark else ""
+        raise InputError(f"{path}{where}: no valid YAML: {problem or error}") from error
     if not isinstance(content, dict):
         raise InputError(f"{path}: holds no options, each as 'name: value'")
     return content

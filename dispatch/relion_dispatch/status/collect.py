@@ -101,7 +101,7 @@ def _steps(project: Path, notes: list[str]) -> Iterable[tuple[str, str]]:
     from relion_dispatch.pipeline import expected, settings
 
     try:
-        chosen = settings.load(settings.read(path), source="config.yaml")
+        chosen = settings.load(settings.read(path), source=str(path))
     except DispatchError as error:
         notes.append(f"steps that have not begun are left out: {str(error).splitlines()[0]}")
         return []

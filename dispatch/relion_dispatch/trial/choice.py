@@ -71,7 +71,7 @@ def _check(text: str, values: Mapping[str, Any], path: Path) -> None:
 
     try:
         content = yaml.safe_load(text)
-        settings.load(content, source=str(path))
+        settings.load(content, source=f"{path} with these values")
         there = {option: _value(content, option) for option in values}
     except (yaml.YAMLError, KeyError, TypeError):
         there = {}

@@ -13,6 +13,7 @@ from relion_dispatch.atomic import write_text
 from relion_dispatch.errors import InputError
 from relion_dispatch.pipeline import commands, consistency, settings, values, versions
 from relion_dispatch.pipeline.check import (
+    configfile,
     gain,
     geometry,
     inputs,
@@ -35,7 +36,8 @@ from relion_dispatch.sharding.places import shard_dir
 Config = Mapping[str, Any]
 FOLDER = ".relion_dispatch"
 REPORT = f"{FOLDER}/check.json"
-CONFIG_COPY = f"{FOLDER}/config.yaml"
+FILE = "config.yaml"
+CONFIG_COPY = f"{FOLDER}/{FILE}"
 # RELION 3.1 reads MRC mode 6 as signed numbers (src/rwMRC.h) and refuses 16-bit floats.
 OLD_MODES = {6: "unsigned 16-bit", 12: "16-bit floating point"}
 
@@ -67,7 +69,8 @@ def check_project(
         Never an exception for anything that a user can get wrong.
     """
     project = project.absolute()
-    chosen, findings = load(config)
+    chosen, config_problems = load(config)
+    findings = list(configfile.check(config_problems, project / FILE))
     version, problems = _version(chosen) if with_programs else (None, [])
     findings += problems
     images = _images(chosen, project)
@@ -103,13 +106,13 @@ def check_first(config: Config, project: Path = Path()) -> None:
         sys.stderr.write(f"{report.problems()}\n")
 
 
-def load(config: Config) -> tuple[Settings, list[Finding]]:
+def load(config: Config) -> tuple[Settings, list[str]]:
     """Merge a configuration over the defaults; what is wrong with it gets its default.
 
     Returns
     -------
     tuple
-        Settings that are as good as can be, and a finding for each thing that is wrong.
+        Settings that are as good as can be, and a sentence on each thing that is wrong.
     """
     defaults = settings.read(workflow_dir() / "config" / "config.yaml")
     problems: list[str] = []
@@ -120,7 +123,7 @@ def load(config: Config) -> tuple[Settings, list[Finding]]:
         problems += found
         if chosen is not None:
             problems += consistency.problems(chosen)
-            return chosen, [_config_finding(problem) for problem in problems]
+            return chosen, problems
         before = config
         for problem in found:
             config = _without(config, problem.split(" ", 1)[0].split("."))
@@ -136,10 +139,6 @@ def _without(config: Config, path: Sequence[str]) -> Config:
     if rest and isinstance(block, Mapping):
         kept[name] = _without(block, rest)
     return kept
-
-
-def _config_finding(problem: str) -> Finding:
-    return error("config", "config.yaml", problem, "")
 
 
 def _version(chosen: Settings) -> tuple[Version | None, list[Finding]]:
