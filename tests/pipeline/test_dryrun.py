@@ -138,7 +138,7 @@ def test_a_wrong_option_is_told_at_once(project: Path, line: str, message: str) 
     done = dry_run(project)
     said = done.stdout + done.stderr
     assert done.returncode == 1
-    assert f"config.yaml: {message}" in said
+    assert f"config.yaml:{len(kept) + 1}: {message}" in said
     assert "Traceback" not in said
 
 
