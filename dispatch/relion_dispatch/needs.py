@@ -205,10 +205,10 @@ def fewest_ranks(need: Need) -> int:
 
 def rank_mem_mb(need: Need, threads: int) -> int:
     """Host memory of a rank in MiB: the model's, times what finished jobs have taught."""
-    found, factor = _modelled(need, threads), memory_factor(need, threads).value
+    found, factor = _modelled(need, threads), memory_factor(need, threads)
     if found is None:
-        return factors.scaled(need.mem_mb_per_rank, factor)
-    return factors.scaled(found if need.gpu == "none" else found + GPU_HOST_MB, factor)
+        return factor.of_mb(need.mem_mb_per_rank)
+    return factor.of_mb(found if need.gpu == "none" else found + GPU_HOST_MB)
 
 
 def node_mem_mb(need: Need, ranks: int, threads: int) -> int:
@@ -223,7 +223,7 @@ def leader_of(need: Need) -> int:
     if need.ranks not in ("workers", "halves") or need.memory != "refine":
         return 0
     found = leader_mem_mb(need.problem) or 0
-    return factors.scaled(found, memory_factor(need, 1).value)
+    return memory_factor(need, 1).of_mb(found)
 
 
 def overhead_mb(need: Need) -> int:

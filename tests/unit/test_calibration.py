@@ -129,6 +129,25 @@ def test_few_jobs_and_other_types_only_raise(
     assert bool(factor.reason) == (expected != 1.0)
 
 
+def test_small_jobs_teach_nothing_of_large_ones() -> None:
+    small = [job(peak_mem_mb=0.5 * BASIS.predicted_mem_mb, job_id=str(at)) for at in range(3)]
+    known = Store().with_jobs(small).factors.of_memory("refine", "class2d")
+    largest = BASIS.predicted_rank_mb
+    assert known.largest_mb == largest
+    assert known.of_mb(largest) == factors.scaled(largest, known.value)
+    assert known.of_mb(100 * largest) > 98 * largest
+    more = replace(known, value=1.5)
+    assert more.of_mb(100 * largest) == 150 * largest
+
+
+@given(st.integers(1, 10**6), st.integers(1, 10**6), st.floats(0.2, 4), st.integers(0, 10**5))
+def test_more_is_never_made_less(one: int, other: int, value: float, largest: int) -> None:
+    factor = factors.Factor(value=value, largest_mb=largest)
+    least, most = sorted((one, other))
+    assert factor.of_mb(least) <= factor.of_mb(most)
+    assert factor.of_mb(most) >= factors.scaled(most, min(value, 1))
+
+
 def test_the_reason_tells_the_jobs_and_their_range() -> None:
     known = Factors(memory={"refine/class2d": spread(12, 1.32)})
     reason = known.of_memory("refine", "class2d").reason

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from relion_dispatch.duration import SAFETY, minutes
 from relion_dispatch.frozen import dataclass
 from relion_dispatch.memory import Problem
-from relion_dispatch.needs import Need, Size, memory_model, node_mem_mb
+from relion_dispatch.needs import Need, Size, memory_model, node_mem_mb, rank_mem_mb
 
 if TYPE_CHECKING:
     from relion_dispatch.cluster import Cluster
@@ -123,6 +123,11 @@ class Basis:
     def predicted_mem_mb(self) -> int:
         """Memory of the fullest node in MiB, by the model alone."""
         return node_mem_mb(self._need, max(self.ranks_on), self.cpus_per_task)
+
+    @property
+    def predicted_rank_mb(self) -> int:
+        """Memory of a rank in MiB, by the model alone."""
+        return rank_mem_mb(self._need, self.cpus_per_task)
 
     @property
     def _need(self) -> Need:

@@ -22,6 +22,9 @@ FLAT = "flat"
 #: With fewer jobs of a kind nothing is made smaller.
 MIN_JOBS = 3
 
+#: Memory beyond so many times the largest that was measured is not made smaller.
+BEYOND = 2
+
 
 @dataclass(frozen=True, kw_only=True)
 class Spread:
@@ -35,6 +38,8 @@ class Spread:
         Of measured divided by predicted.
     upper
         What predictions are multiplied by.
+    largest_mb
+        The most memory of a rank, in MiB, that was predicted for any of them; 0 where nobody knows.
     """
 
     jobs: int
@@ -43,6 +48,7 @@ class Spread:
     least: float
     most: float
     upper: float
+    largest_mb: int = 0
 
     @property
     def enough(self) -> bool:
@@ -60,10 +66,24 @@ class Factor:
         The factor.
     reason
         The jobs behind it, as the end of a sentence; empty without any.
+    largest_mb
+        Of these jobs, as in `Spread`.
     """
 
     value: float = 1.0
     reason: str = ""
+    largest_mb: int = 0
+
+    def of_mb(self, mem_mb: int) -> int:
+        """Return memory in MiB times the factor, rounded up.
+
+        In small jobs what every process holds counts most, and that is predicted with most room:
+        of a much larger job only so much is made smaller as was measured.
+        """
+        known = mem_mb
+        if self.value < 1 and self.largest_mb:
+            known = min(mem_mb, BEYOND * self.largest_mb)
+        return scaled(known, self.value) + mem_mb - known
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -106,7 +126,7 @@ NONE = Factors()
 def _chosen(own: Spread | None, others: Spread | None, *, default: float) -> Factor:
     """Take a type's own jobs where there are enough; fewer, or other types', only raise."""
     if own is not None and own.enough:
-        return Factor(value=own.upper, reason=_reason(own))
+        return Factor(value=own.upper, reason=_reason(own), largest_mb=own.largest_mb)
     raising = [each for each in (own, others) if each and each.upper > default]
     if not raising:
         return Factor(value=default)

@@ -131,14 +131,14 @@ def _rounded(value: float | None) -> float | None:
     return None if value is None else round(value, 1)
 
 
-def memory_ratios(jobs: Iterable[Finished]) -> Iterator[tuple[str, float]]:
-    """Yield each job's ratio for its model, and for its model and type."""
+def memory_ratios(jobs: Iterable[Finished]) -> Iterator[tuple[str, float, int]]:
+    """Yield each job's ratio for its model, and for its model and type; and its rank's memory."""
     for job in jobs:
         if (ratio := job.memory_ratio) is not None:
-            model = job.basis.memory_model
-            yield f"{model}/{job.basis.job_type}", ratio
+            model, rank_mb = job.basis.memory_model, job.basis.predicted_rank_mb
+            yield f"{model}/{job.basis.job_type}", ratio, rank_mb
             if model != FLAT:
-                yield model, ratio
+                yield model, ratio, rank_mb
 
 
 def time_ratios(jobs: Iterable[Finished]) -> Iterator[tuple[str, float]]:

@@ -8,6 +8,7 @@ numbers are there to be looked at.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 
 from relion_dispatch.calibration.factors import MIN_JOBS, Spread
 
@@ -39,15 +40,16 @@ def quantile(values: Sequence[float], part: float) -> float:
     return ordered[below] + (ordered[above] - ordered[below]) * (place - below)
 
 
-def of_memory(ratios: Sequence[float]) -> Spread:
+def of_memory(ratios: Sequence[float], largest_mb: int = 0) -> Spread:
     """Return the spread of measured by predicted memory.
 
     Its ``upper`` is a tenth above the largest ratio, so that no job would get less than it took;
-    with fewer than three jobs it is at least 1.
+    with fewer than three jobs it is at least 1. ``largest_mb`` is as in `Spread`.
     """
     bounded = _bounded(ratios, MEMORY_BOUNDS)
     upper = min(MARGIN * max(bounded), MEMORY_BOUNDS[1])
-    return _spread(bounded, upper if len(bounded) >= MIN_JOBS else max(upper, 1.0))
+    found = _spread(bounded, upper if len(bounded) >= MIN_JOBS else max(upper, 1.0))
+    return replace(found, largest_mb=largest_mb)
 
 
 def of_time(ratios: Sequence[float], safety: float) -> Spread:

@@ -65,10 +65,14 @@ class Store:
     @cached_property
     def factors(self) -> Factors:
         """What the jobs teach."""
-        memory = spreads.grouped(memory_ratios(self.jobs))
+        of_jobs = tuple(memory_ratios(self.jobs))
+        memory = spreads.grouped((name, ratio) for name, ratio, _ in of_jobs)
+        largest: dict[str, int] = {}
+        for name, _, rank_mb in of_jobs:
+            largest[name] = max(rank_mb, largest.get(name, 0))
         times = spreads.grouped(time_ratios(self.jobs))
         return Factors(
-            memory={name: spreads.of_memory(ratios) for name, ratios in memory.items()},
+            memory={n: spreads.of_memory(ratios, largest[n]) for n, ratios in memory.items()},
             time={name: spreads.of_time(ratios, SAFETY) for name, ratios in times.items()},
         )
 
