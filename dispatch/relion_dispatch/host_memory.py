@@ -27,6 +27,9 @@ PARTICLE_BYTES = 1300
 #: Bytes of a particle's row as a table alone (measured with 18 columns: 0.5 kB).
 ROW_BYTES = 750
 
+#: What a worker of a multi-body refinement holds besides, in MiB, whatever the box (measured).
+BODIES_MB = 65
+
 #: What the CUDA driver and page-locked buffers take of a process' host memory, in MiB: assumed,
 #: not measured.
 GPU_HOST_MB = 1000
@@ -119,6 +122,7 @@ def _refine(problem: Problem, threads: int) -> float | None:
     )
     # What threads held in the expectation step is not given back at once.
     held = threads * _images(problem) + _rows(problem) + _preread(problem, leader=problem.alone)
+    held += MIB * BODIES_MB if problem.masks else 0
     return sums + max(moments) + _maps(problem) + held
 
 

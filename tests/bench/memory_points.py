@@ -59,6 +59,7 @@ def points() -> Iterator[Point]:
     yield _refine3d(160, 2)
     yield _refine3d(256, 1, threads=2)
     yield Point(name="refine3d, box 128, pad 2, at 20 Å", lines=_early, ranks=3, current_size=46)
+    yield Point(name="multi-body, box 96, 3 bodies, pad 2", lines=_multibody, ranks=3)
     yield _class3d(96, 3)
     yield _class3d(80, 4, ranks=3)
     yield _class3d(80, 4, ranks=3, options=" --dont_combine_weights_via_disc")
@@ -96,6 +97,26 @@ def _refine3d(
 
     name = f"refine3d, box {box}, pad {pad}"
     return Point(name=name, lines=lines, ranks=ranks, threads=threads, quick=quick)
+
+
+def _multibody(noise: Noise) -> Lines:
+    """Three bodies that overlap, behind the first iteration of a refinement."""
+    first, _ = _refine3d(96, 2).lines(noise)
+    noise.run(first.replace("relion_refine", "relion_refine_mpi"), ranks=3)
+    columns = ("rlnBodyMaskName", "rlnBodyRotateRelativeTo", "rlnBodySigmaAngles")
+    rows = [
+        (noise.mask(f"body{body}.mrc", 96, shift=shift), 2 if body == 1 else 1, 5, 1)
+        for body, shift in enumerate((-16, 0, 16), start=1)
+    ]
+    noise.path("bodies.star").write_text(loop("", (*columns, "rlnBodySigmaOffset"), rows))
+    return (
+        (
+            "relion_refine --continue Refine3D/job008/run_it001_optimiser.star"
+            f" --o {_root(noise, 'MultiBody')} --multibody_masks bodies.star"
+            " --solvent_correct_fsc --gridding_iter 1 --oversampling 0 --healpix_order 4"
+            " --auto_local_healpix_order 4 --offset_range 1 --offset_step 1 --force_converge"
+        ),
+    )
 
 
 def _early(noise: Noise) -> Lines:
