@@ -72,6 +72,7 @@ def points() -> Iterator[Point]:
     yield _motioncorr(8, (3838, 3710), movies=2, ranks=2)
     yield _polish(64, 50, 12, (1024, 1024), quick=True)
     yield _polish(96, 200, 16, (2048, 2048), threads=2)
+    yield _polish(64, 50, 12, (1024, 1024), options=" --window 192 --scale 192", quick=True)
     yield _ctfrefine(96, 200)
     yield _ctfrefine(160, 20)
     yield Point(name="subtract, box 96, K 2, pad 2", lines=_subtract)
@@ -200,6 +201,7 @@ def _polish(
     shape: tuple[int, int],
     *,
     threads: int = 1,
+    options: str = "",
     quick: bool = False,
 ) -> Point:
     def lines(noise: Noise) -> Lines:
@@ -210,11 +212,13 @@ def _polish(
                 f"relion_motion_refine --i {star} --f {_reference(noise, box)} --o Polish/job004/"
                 " --corr_mic MotionCorr/job002/corrected_micrographs.star --first_frame 1"
                 " --last_frame -1 --s_vel 0.2 --s_div 5000 --s_acc 2 --combine_frames"
-                f" --bfac_minfreq 20 --bfac_maxfreq -1 --j {threads}"
+                f" --bfac_minfreq 20 --bfac_maxfreq -1 --j {threads}{options}"
             ),
         )
 
-    name = f"polish, box {box}, {particles} particles, {frames} frames of {shape[0]} x {shape[1]}"
+    larger = f"{options.replace(' --window', ' to').partition(' --')[0]}"
+    name = f"polish, box {box}{larger}, {particles} particles"
+    name += f", {frames} frames of {shape[0]} x {shape[1]}"
     return Point(name=name, lines=lines, threads=threads, quick=quick)
 
 
