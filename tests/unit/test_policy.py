@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from relion_dispatch.cluster import Cluster, Partition
+from relion_dispatch.data import DataFacts
 from relion_dispatch.engine import Request, plan
 from relion_dispatch.healing import attempts, policy
 from relion_dispatch.healing.attempts import Attempt
@@ -176,12 +177,31 @@ def test_nothing_is_healed_where_the_profile_does_not() -> None:
     assert not decision.go_on
 
 
+def test_more_memory_is_for_as_many_ranks() -> None:
+    movies = "`which relion_run_motioncorr_mpi` --i m.star --use_own --o MotionCorr/job002/"
+    data = DataFacts(n_micrographs=500, n_frames=40, movie_shape=(5760, 4092))
+    profile = profile_with(comp=replace(GPUS["comp"], mem_mb=100_000), big=GPUS["comp"])
+
+    def replan(more: Mapping[str, object]) -> policy.Asked:
+        overrides = {"partition": "comp", **more}
+        return attempts.asked(
+            plan(Request(commands=(movies,), data=data, overrides=overrides), profile)
+        )
+
+    first = replan({"mem": "60G"})
+    attempt = Attempt(number=1, failure="host_memory", asked=first)
+    decision = next_step([attempt], profile.cluster, ON, replan)
+    again = replan(decision.changes)
+    assert again["mem_mb"] > first["mem_mb"]
+    assert again["ntasks"] == first["ntasks"]
+
+
 def test_changes_add_up() -> None:
     profile = profile_with()
     attempt, replan = attempted(profile, "host_memory", {})
     first = replace(attempt, failure="node", node="a", changes={"failed_nodes": "a"})
     decision = next_step([first, replace(attempt, number=2)], profile.cluster, ON, replan)
-    assert set(decision.changes) == {"failed_nodes", "mem"}
+    assert set(decision.changes) == {"failed_nodes", "mem", "hoped_nproc"}
 
 
 def test_a_cluster_without_partitions_is_no_trouble() -> None:

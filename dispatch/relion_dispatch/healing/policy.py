@@ -186,7 +186,8 @@ def _more_memory(last: Attempt, cluster: Cluster, healing: Healing) -> Iterator[
     for mem_mb in dict.fromkeys((wanted, min(wanted, most))):
         yield _Proposal(
             reason=f"Host memory: {old} MB did not suffice, next {mem_mb} MB.",
-            changes={"mem": f"{mem_mb}M"},
+            # It is for the same ranks, wherever these can be laid out.
+            changes={"mem": f"{mem_mb}M", "hoped_nproc": last.asked.get("ntasks")},
             better=lambda new: new["mem_mb"] > old,
         )
 
