@@ -40,6 +40,12 @@ _ASKED = (
 )
 
 _FIELD = re.compile(r"XXX([A-Za-z]+)(\d*)XXX", re.ASCII)
+#: GPUs whose type is a field too, and what stands for both: the profile says them in one (`gres`).
+_TYPED_GPUS = re.compile(r"gpu:XXXextra\d+XXX:XXXextra\d+XXX")
+_GRES = "XXXextra0XXX"
+#: What stands behind a field for hours or minutes; the engine says the whole time.
+_TIMES = ("job.time", "job.runtime_min")
+_CLOCK = re.compile(r"(:\d\d)+(?!\d)")
 _UNIT = re.compile(r"[KMGT]i?b?\b", re.IGNORECASE)
 _HEADER = re.compile(r"\s*#(SBATCH|PBS|BSUB|\$)\s")
 _SHELL = re.compile(r"(/\S*/)?(t?csh|bash|dash|ksh|zsh|sh)\b")
@@ -104,7 +110,7 @@ def imported(text: str, *, name: str = "template") -> Imported:
         When it has no command or several, a field that RELION does not know, or lines that bash
         cannot run; the message names the line.
     """
-    lines = text.replace("\r\n", "\n").splitlines()
+    lines = [_TYPED_GPUS.sub(_GRES, line) for line in text.replace("\r\n", "\n").splitlines()]
     at = _command_at(lines, name)
     _check_shell(lines, at, name)
     headers = [number for number, line in enumerate(lines) if _HEADER.match(line)]
@@ -199,6 +205,8 @@ def _engines(line: str, field: re.Match[str]) -> str:
     """Return what the engine says in the place of an extra field of a header; empty if nothing."""
     if not _HEADER.match(line):
         return ""
+    if field[0] == _GRES:
+        return "job.gres"
     before = line[: field.start()].rstrip("\"'")
     return next((said for asked, said in _ASKED if asked.search(before)), "")
 
@@ -260,7 +268,8 @@ class _Line:
         if said == "job.account":
             return "{{ job.account }}", "job.account is defined", end
         if said:
-            return f"{{{{ {said} }}}}", said.partition(" ")[0], end
+            clock = _CLOCK.match(self.text, end) if said.startswith(_TIMES) else None
+            return f"{{{{ {said} }}}}", said.partition(" ")[0], clock.end() if clock else end
         own = f"job.extra{int(field[2]) + len(EXTRAS)}"
         if _HEADER.match(self.text):
             return self._text(field, own), f"{own} is defined", end
