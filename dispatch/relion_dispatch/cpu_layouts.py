@@ -48,7 +48,7 @@ def _every(need: Need, room: Room) -> Size:
     threads = threads_of(need, room.cores // ranks)
     note = (
         f"{count(ranks, 'rank')} of {count(threads, 'thread')} on a node, every rank works:"
-        f" {tightest} allow {limits[tightest]}."
+        f" {tightest} allow{'s' if tightest == 'memory' else ''} {limits[tightest]}."
     )
     return shape(room, (ranks,) * nodes, threads, note)
 

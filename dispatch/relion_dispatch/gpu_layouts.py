@@ -6,7 +6,18 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from relion_dispatch.frozen import dataclass
-from relion_dispatch.needs import Need, Room, Size, Unfit, count, rank_mem_mb, shape, threads_of
+from relion_dispatch.needs import (
+    Need,
+    Room,
+    Size,
+    Unfit,
+    count,
+    fewest_ranks,
+    node_mem_mb,
+    rank_mem_mb,
+    shape,
+    threads_of,
+)
 
 #: Threads of a worker by the workers on its GPU: about eight worker threads keep a GPU busy, and
 #: more than four in one rank gain little (M3 guide: 2-4 workers on a GPU, 1-2 threads each).
@@ -194,6 +205,12 @@ def _no_layout(need: Need, room: Room) -> str:
     per_rank, limit = room.gpu_mem_mb(need, need.nthread or 1), room.gpu_limit(need)
     if per_rank is not None and limit is not None and per_rank > limit:
         return f"a worker needs {per_rank} MB on a GPU, which has {limit} MB to give"
+    ranks, threads = fewest_ranks(need), need.nthread or 1
+    if not need.nproc and node_mem_mb(need, ranks, threads) > room.mem_mb:
+        least = count(ranks, "rank")
+        return (
+            f"{least} of {rank_mem_mb(need, threads)} MB do not fit its {room.mem_mb} MB of memory"
+        )
     asked = count(need.nproc, "rank") if need.nproc else "a leader and equal workers"
     return (
         f"{asked} cannot be laid out evenly on its {count(room.gpus, 'GPU')}, {room.cores} cores"

@@ -118,7 +118,7 @@ def need(
     InputError
         When a number that was asked for is none.
     DoesNotFitError
-        When one rank was asked for where it takes more.
+        When a number of ranks was asked for that two halves cannot have.
     """
     ranks, gpu = _alone(asked, *_kind(resolved, command, data))
     if gpu == "none" and not command.relion and asked.number("ngpu") and "ngpu" in asked.wished:
@@ -190,13 +190,15 @@ def _kind(resolved: Resolved, command: Command, data: DataFacts) -> tuple[Ranks,
 
 def _alone(asked: Asked, ranks: Ranks, gpu: Gpu) -> tuple[Ranks, Gpu]:
     """Return how a program runs where a user asked for one rank: without a leader."""
-    if ranks not in ("workers", "halves") or "nproc" not in asked.wished:
-        return ranks, gpu
-    if asked.number("nproc") != 1:
-        return ranks, gpu
-    if ranks == "halves":
-        raise DoesNotFitError("1 rank was asked for, but two halves take at least 3")
-    return "single", "one_process" if gpu == "shared" else gpu
+    nproc = asked.number("nproc") if "nproc" in asked.wished else None
+    if ranks == "halves" and nproc and (nproc == 1 or nproc % 2 == 0):
+        raise DoesNotFitError(
+            f"nproc {nproc} was asked for, but two equal halves of workers and a leader take an odd"
+            " number of ranks, at least 3"
+        )
+    if ranks == "workers" and nproc == 1:
+        return "single", "one_process" if gpu == "shared" else gpu
+    return ranks, gpu
 
 
 def max_ranks(resolved: Resolved, data: DataFacts, asked: Asked) -> int | None:

@@ -63,8 +63,13 @@ def test_halves_are_equal_without_alignment_too(name: str, options: str) -> None
 def test_one_process_where_one_is_asked_for(m3: Profile) -> None:
     made = planned(m3, "relion_refine_mpi --i a.star --ref b.mrc --K 4", nproc=1)
     assert (made.ntasks, made.command.split()[0]) == (1, "relion_refine")
-    with pytest.raises(DoesNotFitError, match="two halves take at least 3"):
-        planned(m3, REFINE3D, nproc=1)
+
+
+@pytest.mark.parametrize("ngpu", [0, 2])
+@pytest.mark.parametrize("nproc", [1, 2, 4])
+def test_ranks_that_halves_cannot_have_are_refused(m3: Profile, nproc: int, ngpu: int) -> None:
+    with pytest.raises(DoesNotFitError, match=f"nproc {nproc} was asked for, but two equal halves"):
+        planned(m3, REFINE3D, nproc=nproc, ngpu=ngpu)
 
 
 @pytest.mark.parametrize(

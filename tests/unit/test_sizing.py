@@ -194,6 +194,12 @@ def test_two_halves_do_not_fit_one_gpu_that_holds_one_worker() -> None:
         size(replace(HALVES, problem=Problem(box=500)), cluster)
 
 
+def test_want_of_host_memory_is_told_with_the_numbers() -> None:
+    partitions = {"big": replace(BIG, mem_mb=300_000)}
+    with pytest.raises(DoesNotFitError, match=r"big: 3 ranks of \d+ MB do not fit its 300000 MB"):
+        size(replace(HALVES, problem=Problem(box=900)), replace(CLUSTER, partitions=partitions))
+
+
 def test_ranks_of_the_command_are_taken_where_they_can_be() -> None:
     assert size(replace(REFINE, hoped_nproc=5), CLUSTER).ntasks == 5
     found = size(replace(REFINE, hoped_nproc=80), CLUSTER)
