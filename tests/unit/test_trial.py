@@ -19,8 +19,9 @@ from relion_dispatch import cli
 from relion_dispatch.errors import InputError
 from relion_dispatch.meter import Meter
 from relion_dispatch.pipeline.configtext import put_in
-from relion_dispatch.trial import choice, running, scratch
+from relion_dispatch.trial import choice, results, running, scratch
 from relion_dispatch.trial.page import page
+from relion_dispatch.trial.perform import Trial
 from relion_dispatch.trial.results import Micrograph, medians
 from relion_dispatch.trial.variants import Variant, changed, spread, variants
 
@@ -89,6 +90,7 @@ def test_options_of_the_step_go_without_its_block(step: str, text: str, option: 
         (["max_resolutoin=4,5"], "did you mean ctf.max_resolution"),
         (["max_resolution=4,no"], "ctf.max_resolution"),
         (["max_resolution=[4,5"], "no values"),
+        (["max_resolution=4", "ctf.max_resolution=5"], "twice"),
         (["max_resolution=4,5,6,7,8", "min_resolution=20,25,30,35,40"], "too many"),
     ],
 )
@@ -219,6 +221,69 @@ def test_the_page_stands_alone_and_shows_every_variant() -> None:
     assert "<polyline" not in text
     moved = page("motion_correction", tried, found, {}, diameter_px=9, choose="x")
     assert moved.count("<polyline") == 4
+
+
+FITS = """
+data_micrographs
+
+loop_
+_rlnMicrographName #1
+_rlnCtfFigureOfMerit #2
+MotionCorr/job002/Movies/m.mrc 0.1
+"""
+
+
+def test_a_micrograph_without_picks_has_none(tmp_path: Path) -> None:
+    (tmp_path / "CtfFind/job003").mkdir(parents=True)
+    (tmp_path / "CtfFind/job003/micrographs_ctf.star").write_text(FITS)
+    picks = tmp_path / "AutoPick/job004/Movies/m_autopick.star"
+    picks.parent.mkdir(parents=True)
+    picks.touch()
+    (found,) = results.read(tmp_path)
+    assert found.numbers == {"figure of merit": 0.1, "picks": 0}
+
+
+def test_a_variant_that_leaves_nothing_takes_no_page_away(project: Path) -> None:
+    config = yaml.safe_load(TEXT)
+    trial = Trial(
+        project=project,
+        folder=project,
+        step="ctf",
+        config=config,
+        images=(),
+        variants=variants("ctf", ["box_size=256,512"], config),
+    )
+    for number, text in (("1", FITS), ("2", "")):
+        (project / f"{number}/CtfFind/job003").mkdir(parents=True)
+        (project / f"{number}/CtfFind/job003/micrographs_ctf.star").write_text(text)
+    found, failed = trial.results({})
+    told = list(trial.report(found, failed))
+    assert list(failed) == [2]
+    assert told[0] == "1: ctf.box_size = 256: figure of merit 0.1"
+    assert told[1].startswith("2: ctf.box_size = 512: failed: no micrograph is left: ")
+    assert f"relion-dispatch try {project} --trial" in (project / "index.html").read_text()
+
+
+def test_reasons_are_the_job_s_or_the_check_s(tmp_path: Path) -> None:
+    (tmp_path / "trial.log").write_text(
+        'echo "relion-dispatch: exit code $code"\nERROR: gain.file: a.mrc: no such\n  file\n'
+        "  -> correct it [gain-unreadable]\nWARNING: dose: 1 [dose]\nmore\n"
+    )
+    assert running.reason(tmp_path) == (
+        "ERROR: gain.file: a.mrc: no such file -> correct it [gain-unreadable]"
+    )
+    job = tmp_path / "AutoPick/job004"
+    job.mkdir(parents=True)
+    (job / "RELION_JOB_EXIT_FAILURE").touch()
+    (job / "run.err").write_text("a\nb\nAborted\nrelion-dispatch: failed: relion_autopick\n")
+    assert running.reason(tmp_path).splitlines() == [
+        "AutoPick/job004 failed",
+        "b",
+        "Aborted",
+        "relion-dispatch: failed: relion_autopick",
+    ]
+    (job / "m_autopick.star").touch()
+    assert running.reason(tmp_path) == "nothing was picked"
 
 
 def test_medians_are_those_of_the_micrographs() -> None:

@@ -80,21 +80,21 @@ def _try(project: Path, args: argparse.Namespace) -> int:
     config = settings.read(project / "config.yaml")
     if args.step == "motion_correction" and config.get("start", "movies") != "movies":
         raise InputError("the project does not start from movies: there is no motion to correct")
-    found = variants(args.step, args.set, config)
+    tried = variants(args.step, args.set, config)
     names = scratch.images(project, config, args.micrographs)
     where = running.place(args.profile, project)
     folder = scratch.new_folder(project)
-    choice.note(folder, args.step, names, found)
+    choice.note(folder, args.step, names, tried)
     trial = Trial(
         project=project,
         folder=folder,
         step=args.step,
         config=config,
         images=tuple(names),
-        variants=found,
+        variants=tried,
     )
-    failed = trial.run(where, quiet=args.quiet)
-    for line in trial.report(failed):
+    found, failed = trial.results(trial.run(where, quiet=args.quiet))
+    for line in trial.report(found, failed):
         _say(line)
     return InputError.exit_code if failed else 0
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import os
 import shlex
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from relion_dispatch import atomic
 from relion_dispatch.errors import InputError
@@ -16,6 +16,9 @@ from relion_dispatch.pipeline.preprocessing import micrograph_pixel_size
 from relion_dispatch.trial import running, scratch
 from relion_dispatch.trial.running import Place
 from relion_dispatch.trial.variants import STEPS, Variant, changed
+
+if TYPE_CHECKING:
+    from relion_dispatch.trial.results import Micrograph
 
 PAGE = "index.html"
 _BASE = "base"
@@ -84,20 +87,38 @@ class Trial:
         moves = self.config.get("start", "movies") == "movies"
         return "" if before == "motion_correction" and not moves else before, until
 
-    def report(self, failed: Mapping[int, str]) -> Iterator[str]:
-        """Write the page; yield what is to be said.
+    def results(
+        self, failed: Mapping[int, str]
+    ) -> tuple[dict[int, Sequence[Micrograph]], dict[int, str]]:
+        """Read what variants have left.
 
-        Raises
-        ------
-        InputError
-            When a variant that did not fail has left no table of micrographs.
+        Returns
+        -------
+        tuple
+            Micrographs by the number of their variant, and why others failed, those included that
+            have left none.
         """
         from relion_dispatch.trial import results
-        from relion_dispatch.trial.page import page
 
-        left = [each for each in self.variants if each.number not in failed]
-        found = {each.number: results.read(self.place(each)) for each in left}
-        project = shlex.quote(str(self.project))
+        found: dict[int, Sequence[Micrograph]] = {}
+        why = dict(failed)
+        for each in self.variants:
+            if each.number in failed:
+                continue
+            try:
+                found[each.number] = results.read(self.place(each))
+            except InputError as problem:
+                why[each.number] = f"no micrograph is left: {problem}"
+        return found, why
+
+    def report(
+        self, found: Mapping[int, Sequence[Micrograph]], failed: Mapping[int, str]
+    ) -> Iterator[str]:
+        """Write the page; yield what is to be said."""
+        from relion_dispatch.trial.page import SHOWN, page
+        from relion_dispatch.trial.results import medians
+
+        project = shlex.quote(os.path.abspath(self.project))
         text = page(
             self.step,
             self.variants,
@@ -108,8 +129,9 @@ class Trial:
         )
         atomic.write_text(self.folder / PAGE, text)
         for each in self.variants:
-            values = results.medians(found.get(each.number, ()))
-            words = ", ".join(f"{name} {value:.4g}" for name, value in values.items())
+            values = medians(found.get(each.number, ()))
+            shown = (name for name in SHOWN[self.step][1] if name in values)
+            words = ", ".join(f"{name} {values[name]:.4g}" for name in shown)
             why = failed.get(each.number, "")
             yield f"{each.number}: {each.label}: {f'failed: {why}' if why else words}"
         yield f"Pictures: {os.path.abspath(self.folder / PAGE)}"

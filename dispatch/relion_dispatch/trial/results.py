@@ -147,6 +147,8 @@ def _picks(folder: Path, name: str) -> list[tuple[float, float]] | None:
     path = job / below.with_name(f"{below.stem}_autopick.star")
     if not path.is_file():
         return [] if (job / "RELION_JOB_EXIT_SUCCESS").exists() else None
+    if not path.stat().st_size:  # RELION's list of nothing
+        return []
     found = star.columns(path, ("rlnCoordinateX", "rlnCoordinateY"))
     columns = (star.numbers(found[label]).tolist() for label in found)
     return list(zip(*columns, strict=True))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from dataclasses import dataclass
@@ -11,11 +12,16 @@ from pathlib import Path
 from relion_dispatch import atomic, processes
 from relion_dispatch.errors import InputError
 from relion_dispatch.meter import Meter
+from relion_dispatch.status.progress import read_tail
+from relion_dispatch.submit import MARKERS
 from relion_dispatch.this_python import argv
 
 #: Heads of runs at a cluster that are awake at a time.
 HEADS = 8
 _WEEK_S = 7 * 24 * 3600.0
+_SHOWN = 3  # lines of a failure
+# What the check says: wrapped, with the name of the finding at its end.
+_ERROR = re.compile(r"^ERROR: .*?\[[\w-]+\]$", re.MULTILINE | re.DOTALL)
 _LOOK_S = 0.5  # between two looks at what is done
 
 
@@ -110,11 +116,18 @@ def _run(folder: Path, until: str, options: list[str]) -> bool:
 
 
 def reason(folder: Path) -> str:
-    """Return the telling lines of a run that failed."""
-    try:
-        text = (folder / "trial.log").read_text(encoding="utf-8", errors="replace")
-    except OSError:
-        return ""
-    lines = [line.strip() for line in text.splitlines() if line.strip()]
-    telling = [line for line in lines if "error:" in line.lower() or "relion-dispatch:" in line]
-    return "\n".join((telling or lines)[-3:])
+    """Return what a run that failed says: the job that failed, the check, or Snakemake."""
+    for marker in sorted(folder.glob(f"*/job[0-9]*/{MARKERS[1]}")):
+        picks = list(marker.parent.rglob("*_autopick.star"))
+        if picks and not any(path.stat().st_size for path in picks):
+            return "nothing was picked"  # of which RELION 3.1 dies
+        said = _lines(marker.with_name("run.err"))
+        return "\n".join([f"{marker.parent.relative_to(folder)} failed", *said[-_SHOWN:]])
+    lines = _lines(folder / "trial.log")
+    errors = [" ".join(found.split()) for found in _ERROR.findall("\n".join(lines))]
+    telling = [line for line in lines if "error:" in line.lower()]
+    return "\n".join(errors[:_SHOWN] or (telling or lines)[-_SHOWN:])
+
+
+def _lines(path: Path) -> list[str]:
+    return [line.strip() for line in read_tail(path).splitlines() if line.strip()]

@@ -68,7 +68,10 @@ def variants(step: str, given: Sequence[str], config: Mapping[str, Any]) -> tupl
     """
     if not given:
         raise InputError(f"try what? Give --set OPTION=VALUE,VALUE with options of {step}")
-    axes = dict(_axis(step, each) for each in given)
+    named = [_axis(step, each) for each in given]
+    axes = dict(named)
+    if len(axes) < len(named):
+        raise InputError("an option is there twice: give all of its values in one --set")
     count = 1
     for values in axes.values():
         count *= len(values)
