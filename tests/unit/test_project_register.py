@@ -9,7 +9,7 @@ import pytest
 
 from relion_dispatch.body import Script, body
 from relion_dispatch.errors import InputError
-from relion_dispatch.project import enter, planning, records, register, star
+from relion_dispatch.project import enter, planning, process, records, register, star
 from relion_dispatch.project.flavours import (
     ABORTED,
     FAILED,
@@ -293,6 +293,7 @@ def test_the_lines_of_a_job_enter_it(project: Path, command: str, state: str) ->
         commands=(
             f"{sys.executable} -m relion_dispatch.pipeline.begin {MASK.name}",
             f"{seen} && echo was running",
+            f"{sys.executable} -c 'for n in range(10**7): pass'",
             f"echo 'a  b'; {command}",
         ),
     )
@@ -304,6 +305,17 @@ def test_the_lines_of_a_job_enter_it(project: Path, command: str, state: str) ->
     assert states(project)[MASK.name] == state, err
     assert "job list" not in err
     assert f"echo 'a  b'; {command}\n" in (project / MASK.name / "note.txt").read_text()
+    used = process.used(project, MASK.name)
+    assert 0.1 < used["cpu_s"] <= 1.1 * used["elapsed_s"]
+
+
+def test_what_another_process_uses_is_not_the_jobs(project: Path) -> None:
+    register.begin(project, MASK.name)
+    (project / MASK.name / "RELION_JOB_EXIT_SUCCESS").touch()
+    code = "from relion_dispatch.project import enter; enter.ended('MaskCreate/job036/')"
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=project)
+    assert states(project)[MASK.name] == SUCCEEDED
+    assert process.used(project, MASK.name) == {}
 
 
 def test_a_job_of_many_processes_runs_until_the_run_is_over(project: Path) -> None:

@@ -323,6 +323,16 @@ def test_attempts_are_told_with_their_reasons(tmp_path: Path) -> None:
     assert "1 h 00 min 2 4 50% 1 9.0 GB 12.0 GB" in text
 
 
+def test_the_use_of_this_machine_is_what_linux_has_measured(tmp_path: Path) -> None:
+    project = tiny(tmp_path)
+    project.begin()
+    project.preprocess()
+    project.write(".relion_dispatch/jobs/MotionCorr-job002.process", "vm 12 345\n15.00 20.00\n")
+    refresh(tmp_path)
+    text = words(section(page(project), "resources"))
+    assert re.search(r"MotionCorr/job002 finished [\d.]+ s – – – 75% –", text), text
+
+
 def record(project: Tiny, name: str, log: str, **values: object) -> None:
     """Write what Snakemake keeps of a job."""
     text = json.dumps({"log": [f"{log}/run.err", f"{log}/run.out"], **values})

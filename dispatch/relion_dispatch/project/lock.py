@@ -117,8 +117,13 @@ def _alive(pid: str, since: str) -> bool:
 
 def started(pid: int) -> str:
     """Return when a process of this machine began, in clock ticks since boot; empty for none."""
+    return "".join(stat(pid)[19:20])
+
+
+def stat(pid: int) -> list[str]:
+    """Return what Linux tells of a process behind its name in ``/proc``; nothing for none."""
     try:
         text = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
     except OSError:
-        return ""
-    return text.rpartition(")")[2].split()[19]
+        return []
+    return text.rpartition(")")[2].split()

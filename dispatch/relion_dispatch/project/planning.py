@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from relion_dispatch.errors import InputError
-from relion_dispatch.project import forms, jobstar, nodes, records, register
+from relion_dispatch.project import forms, jobstar, nodes, process, records, register
 from relion_dispatch.project.flavours import RUNNING, SCHEDULED, SUCCEEDED, Flavour, flavour
 from relion_dispatch.project.forms.words import Filled, Step
 from relion_dispatch.project.joblist import FILE, JobList, job_number
@@ -172,7 +172,7 @@ def _states(folder: Path, planned: Iterable[Record], listed: JobList) -> Mapping
 def _state(folder: Path, record: Record, listed: JobList) -> str:
     state = listed.state(record.name)
     # As a run starts or ends, none of the processes that share a job's work are there.
-    if state == RUNNING and not register.has_process(folder, record.name):
+    if state == RUNNING and not process.is_noted(folder, record.name):
         state = ""
     if state in ("", SCHEDULED):  # or the job could not enter itself
         state = register.marked(folder / record.name) or SCHEDULED

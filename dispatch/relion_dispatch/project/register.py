@@ -8,7 +8,6 @@ of `settle`.
 from __future__ import annotations
 
 import contextlib
-import os
 import re
 import time
 from collections.abc import Iterable, Iterator, Sequence
@@ -16,10 +15,10 @@ from dataclasses import replace
 from pathlib import Path
 
 from relion_dispatch.atomic import write_text
-from relion_dispatch.project import jobstar, nodes, records, star
+from relion_dispatch.project import jobstar, nodes, process, records, star
 from relion_dispatch.project.flavours import ABORTED, FAILED, RUNNING, SUCCEEDED, Flavour
 from relion_dispatch.project.joblist import FILE, JobList
-from relion_dispatch.project.lock import locked, started
+from relion_dispatch.project.lock import locked
 from relion_dispatch.project.records import Record
 from relion_dispatch.sharding.places import FOLDER as SHARDS
 
@@ -89,7 +88,7 @@ def begin(project: Path, name: str, commands: Sequence[str] = ()) -> bool:
     plan(project, sized, RUNNING)
     with (folder / jobstar.NOTE).open("a", encoding="utf-8", errors="surrogateescape") as notes:
         notes.write(jobstar.note(commands or record.commands, time.time()))
-    _note_process(project, name)
+    process.note(project, name)
     with job_list(project, record.flavour, f"{name} begins") as found:
         found.put(record.job, RUNNING)
     nodes.update(project, record, found)
@@ -140,7 +139,7 @@ def share(project: Path, name: str) -> bool:
 
 def _runs_in_parts(project: Path, record: Record, why: str) -> None:
     """Enter a job as running, whose life is that of no single process."""
-    _process_file(project, record.name).unlink(missing_ok=True)
+    process.forget(project, record.name)
     with job_list(project, record.flavour, why) as found:
         found.put(record.job, RUNNING)
 
@@ -162,6 +161,7 @@ def end(project: Path, name: str) -> bool:
     state = marked(project / name)
     if record is None or not state:
         return False
+    process.note_end(project, name)
     finished = _finished(project, record) if state == SUCCEEDED else record
     with job_list(project, record.flavour, f"{name} has ended") as found:
         found.put(finished.job, state)
@@ -202,7 +202,7 @@ def settle(project: Path, failed: Iterable[str] = ()) -> tuple[str, ...]:
     listed = JobList.read(_read(project / FILE), first.flavour)
     over = [name for name in listed.names if name in known and listed.state(name) == RUNNING]
     dead = {f"{name.rstrip('/')}/" for name in failed}
-    over = [n for n in over if n in dead or marked(project / n) or _is_gone(project, n)]
+    over = [n for n in over if n in dead or marked(project / n) or process.is_gone(project, n)]
     for name in over:
         if not marked(project / name):
             (project / name / "RELION_JOB_EXIT_FAILURE").touch()
@@ -274,29 +274,6 @@ def _size(record: Record, commands: Sequence[str]) -> dict[str, str]:
         "gpu_ids": gpus[1] if gpus else "",
     }
     return {name: value for name, value in found.items() if line and name in record.options}
-
-
-def _note_process(project: Path, name: str) -> None:
-    """Note which process of which machine runs a job: the shell that has started this one."""
-    parent = os.getppid()
-    text = f"{os.uname().nodename} {parent} {started(parent)}\n"
-    write_text(_process_file(project, name), text)
-
-
-def has_process(project: Path, name: str) -> bool:
-    """Tell whether a job has one process of its own, as all have but those of shards."""
-    return _process_file(project, name).exists()
-
-
-def _process_file(project: Path, name: str) -> Path:
-    return records.path(project, name).with_suffix(".process")
-
-
-def _is_gone(project: Path, name: str) -> bool:
-    words = _read(_process_file(project, name)).split()
-    if len(words) != 3 or words[0] != os.uname().nodename or not words[1].isdigit():
-        return False
-    return started(int(words[1])) != words[2]
 
 
 def _read(file: Path) -> str:

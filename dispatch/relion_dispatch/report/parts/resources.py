@@ -145,7 +145,7 @@ def table(found: Sequence[Job]) -> Table:
         head=(*head, "GPUs", "memory", "memory asked"),
         rows=tuple(map(_row, found)),
         right=tuple(range(3, 11)),
-        caption="A dash: nobody has noted it. The scheduler measures what was used.",
+        caption="A dash: nobody has noted it. Memory that was used is what the scheduler measures.",
     )
 
 
