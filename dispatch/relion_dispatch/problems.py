@@ -42,6 +42,7 @@ def problem(command: Command, data: DataFacts, relion_job: Sequence[str] = ()) -
     fine = search(command, dimensions, automatic=automatic, volumes=data.image_dimensions == 3)
     first, finest = fine.samples(dimensions)
     frames, shape = _movie(command, data)
+    gradient = bool(data.gradient and not data.split_random_halves)
     return Problem(
         box=data.box or data.ref_box,
         pad=_float(command.value("pad")) or data.padding or 2,
@@ -49,8 +50,8 @@ def problem(command: Command, data: DataFacts, relion_job: Sequence[str] = ()) -
         masks=_masks(command, data),
         dimensions=dimensions,
         halves=command.has("split_random_halves") or bool(data.split_random_halves),
-        gradient=any(command.has(name) for name in ("sgd", "denovo_3dref", "grad")),
-        pseudo_halves=command.has("grad") or bool(data.gradient and not data.split_random_halves),
+        gradient=gradient or any(command.has(name) for name in ("sgd", "denovo_3dref", "grad")),
+        pseudo_halves=gradient or command.has("grad"),
         via_disc=not command.has("dont_combine_weights_via_disc"),
         accelerated=command.has("cpu"),
         translations=fine.translations,

@@ -95,6 +95,18 @@ def test_vdam_sums_up_twice() -> None:
     )
 
 
+def test_gradients_go_on_as_gradients() -> None:
+    data = DataFacts(box=128, n_particles=10**5, gradient=True, split_random_halves=False)
+    goes_on = problem(Command.parse("relion_refine --continue a_optimiser.star"), data)
+    began = problem(Command.parse("relion_refine --grad --denovo_3dref"), data)
+    estimates = [duration.minutes("refine", each, 2, 8) or 0 for each in (goes_on, began)]
+    assert (
+        estimates[0]
+        == estimates[1]
+        < (duration.minutes("refine", replace(goes_on, gradient=False), 2, 8) or 0)
+    )
+
+
 def test_a_leader_holds_maps_and_rows_alone() -> None:
     one = Problem(box=160, pad=2)
     leader = leader_mem_mb(one) or 0
