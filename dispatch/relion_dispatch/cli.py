@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import gc
 import os
+import re
 import sys
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
@@ -263,7 +264,13 @@ def _word(word: str) -> str:
     from shlex import quote
 
     plain = word.replace("`", "").replace("$", "")
-    return word if plain and quote(plain) == plain else quote(word)
+    if plain and quote(plain) == plain:
+        return word
+    if plain == word:
+        return quote(word)
+    if re.fullmatch(r"`[^`]*`|\$\([^()]*\)", word):
+        return word
+    return '"' + re.sub(r'(["\\])', r"\\\1", word) + '"'
 
 
 def _overrides(args: argparse.Namespace) -> dict[str, object]:
@@ -286,8 +293,9 @@ def _env(args: argparse.Namespace) -> int:
     profile = load_profile(args.profile or None)
     beside = Path(sys.argv[0]).resolve().with_name("relion-dispatch")
     program = str(beside) if beside.is_file() else shutil.which("relion-dispatch")
-    # RELION gives the command to a shell.
-    name = profile.name if "/" not in profile.name else str(profile.path.resolve())
+    # RELION gives the command to a shell, and is started in any folder.
+    by_name = profile.path.is_absolute() and "/" not in profile.name
+    name = profile.name if by_name else str(profile.path.resolve())
     values = fields.settings(
         profile.cluster,
         profile=name,

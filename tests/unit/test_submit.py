@@ -261,6 +261,8 @@ def test_explain_in_words(project: Path, capfd: pytest.CaptureFixture[str]) -> N
     [
         [LINE],
         ["`which", "relion_refine`", *LINE.split()[2:]],
+        ["`which relion_refine`", *LINE.split()[2:]],
+        ["$(which relion_refine)", *LINE.split()[2:]],
         LINE.replace("`which relion_refine`", "relion_refine").split(),
     ],
 )
@@ -273,6 +275,16 @@ def test_explain_takes_a_command_line(
     assert code == 0
     assert explained["job_type"] == "class2d"
     assert explained["outfile"] == f"{FOLDER}/run.out"
+
+
+def test_words_mean_to_the_job_what_they_mean_to_a_shell(
+    project: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    words = ["`which relion_refine`", "--o", "a b/run", "--i", '$HOME/my "x".star', "--ref", ""]
+    _, out, _ = run(capfd, "explain", "--json", "--profile", "m3", "--", *words)
+
+    expected = r"""`which relion_refine_mpi` --o 'a b/run' --i "$HOME/my \"x\".star" --ref ''"""
+    assert json.loads(out)["command"].startswith(f"mpirun -n 9 {expected}")
 
 
 def test_the_same_script_by_both_ways(project: Path, capfd: pytest.CaptureFixture[str]) -> None:
@@ -328,6 +340,16 @@ def test_env_is_for_the_shell(project: Path, capfd: pytest.CaptureFixture[str]) 
     assert "export RELION_QUEUE_USE=yes\n" in out
     template = next(line for line in out.splitlines() if "RELION_QSUB_TEMPLATE" in line)
     assert Path(template.partition("=")[2]).is_file()
+
+
+def test_env_names_a_profile_of_this_folder_so_that_any_folder_finds_it(
+    project: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    (project / "mine").mkdir()
+    (project / "mine/dispatch.yaml").write_text("cluster: {partitions: {cpu: {cores: 8}}}\n")
+    _, out, _ = run(capfd, "env", "--profile", "mine")
+
+    assert f"export RELION_DISPATCH_PROFILE={project}/mine\n" in out
 
 
 def test_the_windows_shell_finds_the_program_wherever_it_is(
