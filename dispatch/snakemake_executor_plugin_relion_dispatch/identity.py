@@ -8,6 +8,9 @@ import os
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+#: Flags of output that is not there when a job has ended: Snakemake touches or removes it.
+_NOT_LEFT = {"touch", "pipe", "service"}
+
 
 def identity(job: Any) -> str:
     """Return what a job is: rule, wildcards and output, the same in every run of a workflow."""
@@ -58,8 +61,9 @@ def _digest(value: object) -> str:
 
 
 def is_complete(job: Any) -> bool:
-    """Whether all of a job's output is there."""
-    return all(os.path.exists(str(each)) for each in job.output)
+    """Whether all is there that a finished job leaves: pipes are gone, and others come later."""
+    left = (each for each in job.output if not _NOT_LEFT & getattr(each, "flags", {}).keys())
+    return all(os.path.exists(str(each)) for each in left)
 
 
 def marker(job: Any) -> str:

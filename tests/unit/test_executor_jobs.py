@@ -11,6 +11,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from snakemake.io import pipe, touch
 from snakemake.settings.types import DeploymentMethod, SharedFSUsage
 
 from relion_dispatch.errors import InputError
@@ -138,6 +139,15 @@ def test_options_that_are_no_words_are_named() -> None:
     job = shell_job(resources={"slurm_extra": "--comment='no end"})
     with pytest.raises(InputError, match=r"rule one: slurm_extra.*--comment='no end"):
         jobs.describe(job, executor())
+
+
+def test_a_job_is_complete_without_what_snakemake_touches_and_removes(tmp_path: Path) -> None:
+    written = tmp_path / "written"
+    others = touch(str(tmp_path / "touched")), pipe(str(tmp_path / "pipe"))
+    job = shell_job(output=Named(str(written), *others))
+    assert not identity.is_complete(job)
+    written.touch()
+    assert identity.is_complete(job)
 
 
 def test_relion_commands_must_be_a_list() -> None:
