@@ -98,6 +98,19 @@ def test_what_was_written_before_a_job_was_requeued_is_not_of_this_attempt(folde
     assert (first.logs, second.logs) == ({str(log): 0}, {str(log): log.stat().st_size})
 
 
+@pytest.mark.parametrize("requeued", [True, False])
+def test_a_requeued_job_keeps_its_id(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, requeued: bool
+) -> None:
+    attempts.note(folder, 1, attempts.SUBMITTED)
+    attempts.note(folder, 1, attempts.TAKEN, job_id="71")
+    started(folder)
+    if requeued:
+        monkeypatch.setenv("SLURM_RESTART_COUNT", "1")
+    started(folder)
+    assert [each.job_id for each in attempts.read(folder)] == ["71", "71" if requeued else ""]
+
+
 def test_a_start_before_the_first_iteration_is_a_start(folder: Path) -> None:
     started(folder, "--clean")
     assert not started(folder, "--clean")

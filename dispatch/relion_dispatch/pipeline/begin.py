@@ -107,6 +107,8 @@ def _note(folder: Path, science: str, *, goes_on: bool, behind: int | None) -> N
         number = last.number + 1 if goes_on else 1
         logs = attempts.lengths(Path(), last.logs)
         values |= {"asked": dict(last.asked), "changes": dict(last.changes), "logs": logs}
+        if os.environ.get("SLURM_RESTART_COUNT"):  # requeued: it is the same job
+            values["job_id"] = last.job_id
     attempts.note(folder, number, attempts.STARTED, **values)
 
 
