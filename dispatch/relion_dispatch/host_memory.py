@@ -27,7 +27,7 @@ PARTICLE_BYTES = 1300
 #: Bytes of a particle's row as a table alone (measured with 18 columns: 0.5 kB).
 ROW_BYTES = 750
 
-#: What a worker of a multi-body refinement holds besides, in MiB, whatever the box (measured).
+#: What a rank of a multi-body refinement holds besides, in MiB, whatever the box (measured).
 BODIES_MB = 65
 
 #: What the CUDA driver and page-locked buffers take of a process' host memory, in MiB: assumed,
@@ -78,9 +78,9 @@ def leader_mem_mb(problem: Problem) -> int | None:
     """
     if problem.box is None:
         return None
-    maps = 8 * (problem.classes + 2) * problem.box**problem.dimensions
-    images = _preread(problem, leader=True)
-    return MPI_BASE_MB + _up(MARGIN * (maps + _rows(problem) + images) / MIB)
+    maps = 8 * (problem.classes + problem.masks + 2) * problem.box**problem.dimensions
+    held = _rows(problem) + _bodies(problem) + _preread(problem, leader=True)
+    return MPI_BASE_MB + _up(MARGIN * (maps + held) / MIB)
 
 
 def _refine(problem: Problem, threads: int) -> float | None:
@@ -122,7 +122,7 @@ def _refine(problem: Problem, threads: int) -> float | None:
     )
     # What threads held in the expectation step is not given back at once.
     held = threads * _images(problem) + _rows(problem) + _preread(problem, leader=problem.alone)
-    held += MIB * BODIES_MB if problem.masks else 0
+    held += _bodies(problem)
     return sums + max(moments) + _maps(problem) + held
 
 
@@ -148,6 +148,10 @@ def _images(problem: Problem) -> float:
     pixels = problem.image_pixels()
     weights = max(24 * problem.samples, 10 * problem.finest_samples)
     return 16 * pixels * problem.translations + weights + 160 * pixels
+
+
+def _bodies(problem: Problem) -> float:
+    return float(MIB * BODIES_MB) if problem.masks else 0.0
 
 
 def _rows(problem: Problem) -> float:

@@ -182,6 +182,7 @@ def test_bodies_that_overlap_have_more_projectors() -> None:
     voxels = 512**3
     more = gpu_bytes("relion", overlapping, 0) or 0
     assert more - (gpu_bytes("relion", apart, 0) or 0) == pytest.approx(6 * 1.05 * 4 * voxels)
+    assert (leader_mem_mb(overlapping) or 0) > (leader_mem_mb(apart) or 0) + 700
     for model in ("refine", "subtract"):
         assert (host_mem_mb(model, overlapping) or 0) > 1.2 * (host_mem_mb(model, apart) or 0)
 
