@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Plan", "Request", "plan"]
 
+#: Submit commands that do not know Slurm's options: their templates say an account in their words.
+_OWN_WORDS = ("qsub", "bsub")
+
 
 @dataclass(frozen=True, kw_only=True)
 class _Choice:
@@ -204,6 +207,9 @@ def _scheduler_options(cluster: Cluster, choice: _Choice) -> tuple[str, ...]:
     bad = (choice.asked.text(name) for name in ("exclude", "failed_nodes"))
     values["exclude"] = ",".join(each for each in bad if each)
     wanted = [f"--{name}={value}" for name, value in values.items() if value]
+    program = " ".join(cluster.scheduler.submit).partition(" ")[0].rpartition("/")[2]
+    if program in _OWN_WORDS:
+        wanted = []
     return (*options, *wanted, *choice.asked.words("scheduler_options"))
 
 

@@ -46,6 +46,18 @@ def test_a_job_asks_for_its_size_in_the_schedulers_words(profile: str) -> None:
     assert (made.ntasks, made.cpus_per_task) == (4, 2)
 
 
+@pytest.mark.parametrize(
+    "profile, line", [("sge", "#$ -A gold"), ("pbs", "#PBS -A gold"), ("lsf", "#BSUB -P gold")]
+)
+def test_an_account_is_said_in_the_schedulers_words(profile: str, line: str) -> None:
+    script = planned(profile, account="gold", exclude="n1", scheduler_options="-x").script
+
+    assert line in script.splitlines()
+    assert "-x" in script
+    assert "--account" not in script
+    assert "--exclude" not in script
+
+
 def test_memory_of_grid_engine_is_for_each_slot() -> None:
     made = planned("sge", memory_resource="h_vmem")
     assert "#$ -l h_vmem=1000M" in made.script.splitlines()
