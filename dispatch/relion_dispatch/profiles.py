@@ -299,9 +299,13 @@ def _files(path: Path, project: Path) -> Iterator[Path]:
 
 
 def folder_of(path: Path) -> Path:
-    """Return the folder of a profile that is given by its cluster file or its folder."""
+    """Return the folder of a profile that is given by its cluster file or its folder.
+
+    The older dispatcher's site has its file in ``config/``, beside its templates.
+    """
     folder = path.parent if path.is_file() else path
-    return folder.parent if path.is_file() and folder.name == "config" else folder
+    older = path.is_file() or (folder.parent / TEMPLATE_FOLDERS[1]).is_dir()
+    return folder.parent if older and folder.name == "config" else folder
 
 
 def _template_dirs(path: Path) -> tuple[Path, ...]:

@@ -98,8 +98,8 @@ def test_the_older_layout_is_a_profile(places: Path) -> None:
     profile = profiles.load_profile(site)
     assert list(profile.job_types) == ["a"]
     assert profile.template_dirs[0] == site / "job_template"
-    by_file = profiles.load_profile(site / "config/dispatch_config.json")
-    assert by_file.template_dirs[0] == site / "job_template"
+    for part in ("config", "config/dispatch_config.json"):
+        assert profiles.load_profile(site / part).template_dirs[0] == site / "job_template"
 
 
 def test_install_links_for_the_user_or_the_site(places: Path) -> None:
