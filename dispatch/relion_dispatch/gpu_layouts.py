@@ -159,7 +159,8 @@ def _threads(need: Need, workers: int) -> tuple[int, ...]:
 def _works(need: Need, room: Room, layout: _Layout) -> bool:
     """Whether a layout keeps all limits and gives what was asked for."""
     ranks = 1 + layout.gpus * layout.workers
-    per_rank, limit = room.gpu_mem_mb(need, layout.threads), room.gpu_limit(need)
+    per_rank = room.gpu_mem_mb(need, layout.threads)
+    limit = room.gpu_limit(need, layout.workers)
     asked = need.nproc if need.nproc is not None and need.nproc > 1 else None
     return (
         (need.ranks != "halves" or layout.total % 2 == 0)
@@ -189,7 +190,9 @@ def _notes(layout: _Layout, need: Need, room: Room) -> tuple[str, ...]:
     per_rank, limit = room.gpu_mem_mb(need, layout.threads), room.gpu_limit(need)
     if per_rank is None:
         return text, "The box size is unknown, so GPU memory was not checked."
-    fits = f", of which a GPU gives {limit}: {limit // per_rank} would fit" if limit else ""
+    free = need.problem.free_gpu_memory_mb
+    fitting = ((limit or 0) + free) // (per_rank + free)
+    fits = f", of which a GPU gives {limit}: {fitting} would fit" if limit else ""
     return text, f"A worker needs {per_rank} MB of GPU memory{fits}. {_sum(need, layout.threads)}"
 
 

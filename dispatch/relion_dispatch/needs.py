@@ -172,10 +172,14 @@ class Room:
         """GPUs of the node."""
         return self.partition.gpus_per_node
 
-    def gpu_limit(self, need: Need) -> int | None:
-        """Device memory in MiB that RELION may use of one GPU; None where nobody knows."""
+    def gpu_limit(self, need: Need, workers: int = 1) -> int | None:
+        """Device memory in MiB that workers may use of one GPU; None where nobody knows.
+
+        Each of them leaves what it is told to leave free (``MlOptimiserMpi::expectation``,
+        src/ml_optimiser_mpi.cpp).
+        """
         given = need.gpu_mem_mb or self.partition.gpu_mem_mb
-        return None if given is None else given - need.problem.free_gpu_memory_mb
+        return None if given is None else given - workers * need.problem.free_gpu_memory_mb
 
     def gpu_mem_mb(self, need: Need, threads: int) -> int | None:
         """Device memory in MiB of one rank; None where the box is unknown."""

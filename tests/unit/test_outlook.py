@@ -189,7 +189,7 @@ def test_scratch_space_is_said() -> None:
 
 def test_options_that_the_job_type_adds_count() -> None:
     profile = load_profile("m3")
-    more = {"preread_images": "", "free_gpu_memory": "12000"}
+    more = {"preread_images": "", "free_gpu_memory": "6000"}
     types = dict(profile.job_types)
     types["refine"] = replace(
         types["refine"], relion_add_parameter={**types["refine"].relion_add_parameter, **more}

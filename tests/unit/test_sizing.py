@@ -174,6 +174,15 @@ def test_a_free_gpu_memory_is_left_free() -> None:
     assert size(replace(REFINE, problem=Problem(box=400)), CLUSTER).ntasks == 7
 
 
+def test_each_worker_leaves_gpu_memory_free() -> None:
+    need = replace(REFINE, problem=Problem(box=256, free_gpu_memory_mb=3000), nthread=1)
+    found = size(need, replace(CLUSTER, partitions={"gpu": GPU}))
+
+    assert found.ntasks == 7
+    assert 3 * ((found.gpu_mem_mb_per_rank or 0) + 3000) <= 16_280
+    assert any("a GPU gives 13280: 3 would fit" in note for note in found.notes)
+
+
 @pytest.mark.parametrize("gpus, workers, ranks", [(3, 4, 13), (3, 3, 7), (3, 1, 3), (1, 2, 3)])
 def test_halves_are_equal_on_an_odd_number_of_gpus(gpus: int, workers: int, ranks: int) -> None:
     cluster = Cluster(

@@ -99,12 +99,13 @@ def largest_size(need: Need, sized: Size, cluster: Cluster) -> int | None:
     if not (box and gpus and partition and partition.gpu_mem_mb) or sized.ntasks < 2:
         return None
     workers = -(-(sized.ntasks - 1) // gpus)
-    limit = (need.gpu_mem_mb or partition.gpu_mem_mb) - need.problem.free_gpu_memory_mb
+    free = need.problem.free_gpu_memory_mb
+    limit = need.gpu_mem_mb or partition.gpu_mem_mb
 
     def fits(size: int) -> bool:
         model = cluster.gpu_memory_model
         each = gpu_mem_mb(model, need.problem, sized.cpus_per_task, size)
-        return each is not None and each * workers <= limit
+        return each is not None and (each + free) * workers <= limit
 
     if fits(box):
         return None
