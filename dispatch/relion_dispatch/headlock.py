@@ -82,7 +82,7 @@ class HeadLock:
         deadline = time.monotonic() + DRAIN_S
         said = False
         while not self._locked():
-            holder = self._read()
+            holder = _read(self._fd)
             if _alive_here(holder) or time.monotonic() > deadline:
                 raise DispatchError(_taken(self._path, holder))
             if not said:
@@ -101,12 +101,12 @@ class HeadLock:
         except OSError as error:
             if error.errno not in _UNSUPPORTED:
                 raise
-            return not _alive_here(self._read())
+            return not _alive_here(_read(self._fd))
         return True
 
     def _outwait_another_machine(self) -> None:
         """Make sure that the holder named in the file is gone, if only its machine could tell."""
-        holder = self._read()
+        holder = _read(self._fd)
         if not holder or holder.get("host") == socket.gethostname():
             return
         first_beat = os.fstat(self._fd).st_mtime
@@ -118,22 +118,49 @@ class HeadLock:
                 )
             said = True
             time.sleep(1.0)
-            if not self._read():
+            if not _read(self._fd):
                 return
             if os.fstat(self._fd).st_mtime != first_beat:
                 raise DispatchError(_taken(self._path, holder))
-
-    def _read(self) -> dict[str, Any]:
-        try:
-            record = json.loads(os.pread(self._fd, 4096, 0))
-        except ValueError:
-            return {}
-        return record if isinstance(record, dict) else {}
 
     def _write(self, record: dict[str, object]) -> None:
         os.ftruncate(self._fd, 0)
         os.pwrite(self._fd, json.dumps(record).encode(), 0)
         os.fsync(self._fd)  # for other machines
+
+
+def _read(fd: int) -> dict[str, Any]:
+    try:
+        record = json.loads(os.pread(fd, 4096, 0))
+    except ValueError:
+        return {}
+    return record if isinstance(record, dict) else {}
+
+
+def check_free(path: Path) -> None:
+    """Make sure that no head has a project, before somebody else runs its jobs.
+
+    Parameters
+    ----------
+    path
+        The lock file; there may be none.
+
+    Raises
+    ------
+    DispatchError
+        When a head other than this process holds the lock.
+    """
+    with contextlib.suppress(FileNotFoundError), open(path, "rb") as handle:
+        holder = _read(handle.fileno())
+        if holder.get("pid") == os.getpid():
+            return
+        try:
+            fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise DispatchError(_taken(path, holder)) from None
+        except OSError as error:
+            if error.errno not in _UNSUPPORTED:
+                raise
 
 
 def _alive_here(holder: dict[str, Any]) -> bool:

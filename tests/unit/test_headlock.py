@@ -38,15 +38,20 @@ def test_a_second_head_is_told_who_has_the_project(tmp_path: Path) -> None:
         assert process.stdout.readline() == b"locked\n"
         with pytest.raises(DispatchError, match=f"process {process.pid} on "):
             HeadLock(tmp_path / "lock", silent)
+        with pytest.raises(DispatchError, match=f"process {process.pid} on "):
+            headlock.check_free(tmp_path / "lock")
         process.kill()
         process.communicate()
     HeadLock(tmp_path / "lock", silent).release()
 
 
 def test_a_released_lock_is_free(tmp_path: Path) -> None:
+    headlock.check_free(tmp_path / "lock")
     lock = HeadLock(tmp_path / "lock", silent)
+    headlock.check_free(tmp_path / "lock")  # it is ours
     lock.release()
     lock.release()
+    headlock.check_free(tmp_path / "lock")
     HeadLock(tmp_path / "lock", silent).release()
 
 

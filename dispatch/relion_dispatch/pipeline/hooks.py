@@ -14,12 +14,14 @@ def started(config: Mapping[str, Any]) -> None:
 
     Raises
     ------
-    WorkflowError
-        When the check has found an error.
+    DispatchError
+        When the check has found an error, or another run has jobs of the project on a cluster.
     """
+    from relion_dispatch import head, headlock
     from relion_dispatch.pipeline.check import check_first
     from relion_dispatch.project.planned import show_in_window
 
+    headlock.check_free(head.FOLDER / "lock")  # of which Snakemake's other executors know nothing
     check_first(config)
     show_in_window()
 
