@@ -52,14 +52,23 @@ def size(need: Need, cluster: Cluster) -> Size:
         it fit.
     """
     if need.hoped_nproc is None or need.nproc is not None:
-        return _chosen(need, cluster)
+        wished = need.nproc if "nproc" in need.wished else None
+        return _compared(_chosen(need, cluster), wished)
     hoped = replace(need, nproc=need.hoped_nproc)
     try:
-        return _chosen(hoped, cluster)
+        return _compared(_chosen(hoped, cluster), need.hoped_nproc)
     except DoesNotFitError:
         note = f"{need.hoped_nproc} ranks, as in the command, cannot be laid out here: not heeded."
         found = _chosen(need, cluster)
         return replace(found, notes=(note, *found.notes))
+
+
+def _compared(found: Size, asked: int | None) -> Size:
+    """Say where a job gets other ranks than asked for: its program or its data want it so."""
+    if asked is None or asked == found.ntasks:
+        return found
+    note = f"{count(asked, 'rank')} asked for, but this job takes {found.ntasks}."
+    return replace(found, notes=(note, *found.notes))
 
 
 def warnings(need: Need, found: Size, cluster: Cluster) -> tuple[str, ...]:

@@ -69,3 +69,21 @@ def test_locked_ranks_are_no_matter_of_the_window(tmp_path: Path) -> None:
 
     assert plan(by_launcher, profile).ntasks == 9
     assert plan(by_window, profile).ntasks == 9
+
+
+@pytest.mark.parametrize(
+    "line, overrides, said",
+    [
+        ("relion_run_motioncorr --use_motioncor2 --i a", {"nproc": 4}, "4 ranks asked for, but"),
+        ("mpirun -n 4 relion_run_ctffind_mpi --use_gctf --i a", {}, "4 ranks asked for, but"),
+        ("relion_refine --denovo_3dref --i a", {"hoped_nproc": 5}, "5 ranks asked for, but"),
+        ("relion_run_ctffind --i a", {"nproc": 4}, ""),
+    ],
+)
+def test_a_program_that_takes_other_ranks_says_so(
+    line: str, overrides: dict[str, object], said: str
+) -> None:
+    made = plan(Request(commands=(line,), overrides=overrides), load_profile("m3"))
+    notes = [note for note in made.notes if "asked for, but this job takes" in note]
+
+    assert notes == ([f"{said} this job takes {made.ntasks}."] if said else [])
