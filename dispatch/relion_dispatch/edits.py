@@ -61,7 +61,7 @@ def changes(resolved: Resolved) -> tuple[str, ...]:
     found = []
     for name, each in zip(resolved.chain, resolved.types, strict=True):
         parts = [f"removes --{option}" for option in each.relion_remove_parameter]
-        parts += [f"adds --{k} {v}".strip() for k, v in each.relion_add_parameter.items()]
+        parts += [f"adds --{k} {v or ''}".strip() for k, v in each.relion_add_parameter.items()]
         parts += [f"{key} = {value}" for key, value in each.job_parameters.items()]
         rest = ((key, getattr(each, key)) for key in _FURTHER)
         parts += [f"{key}: {_shown(value)}" for key, value in rest if value not in (None, ())]

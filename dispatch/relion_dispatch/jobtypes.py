@@ -66,7 +66,8 @@ class JobType:
     relion_remove_parameter
         Options taken off the command line.
     relion_add_parameter
-        Options put on the command line, values as they stand in a shell; empty for a bare flag.
+        Options put on the command line, values as they stand in a shell; empty or null for a
+        bare flag.
     job_parameters
         nproc, nthread, ngpu, nodes, mem, runtime, partition, submit_command, workers_per_gpu and
         whatever the templates use. `auto` leaves a number to the sizing.
@@ -95,7 +96,7 @@ class JobType:
     memory: HostModel | None = None
     time: TimeModel | None = None
     relion_remove_parameter: tuple[str, ...] = ()
-    relion_add_parameter: Mapping[str, str] = field(default_factory=dict)
+    relion_add_parameter: Mapping[str, str | None] = field(default_factory=dict)
     job_parameters: Mapping[str, object] = field(default_factory=dict)
     locked: tuple[str, ...] = ()
     adjust_GPU_nproc_to_mem: tuple[float, ...] | None = None  # noqa: N815 - the sites' own key

@@ -213,6 +213,15 @@ def test_halves_get_an_odd_number_of_ranks(site: Path) -> None:
     assert refine(load_profile(site), 240)[0] == 19
 
 
+def test_a_bare_flag_may_have_no_value_at_all(site: Path) -> None:
+    config = site / "config/dispatch_config.json"
+    config.write_text(
+        config.read_text().replace('"free_gpu_memory": 1000', '"skip_gridding": null')
+    )
+
+    assert refine(load_profile(site), 240)[1].endswith('--gpu "" --skip_gridding --j 2')
+
+
 def test_one_thread_needs_no_option(profile: Profile) -> None:
     line = 'relion_import --do_movies --i "Movies/*.tif" --odir Import/job001/ --ofile movies.star'
     made = plan(Request(commands=(line,)), profile)
