@@ -143,8 +143,15 @@ def why_wrapped(job: Any, workflow: Any) -> str:
             or Path(shell.get_executable() or "").name != "bash"
         ),
         "values known on the node only": "<TBD>" in job.shellcmd,
+        "a temporary directory of its own": _has_own_tmpdir(job),
     }
     return next((reason for reason, holds in reasons.items() if holds), "")
+
+
+def _has_own_tmpdir(job: Any) -> bool:
+    """Whether a plain job is to have another temporary directory than the node's."""
+    given = job.rule.resources.get("tmpdir")
+    return given is not None and given.raw != "system_tmpdir" and not job.params.get("relion")
 
 
 def relion_commands(job: Any) -> tuple[str, ...]:

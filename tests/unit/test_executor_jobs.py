@@ -31,7 +31,13 @@ class Named(list[Any]):
 
 def shell_job(**changes: Any) -> Any:
     rule = SimpleNamespace(
-        name="one", shellcmd="touch {output}", script=None, notebook=None, wrapper=None, cache=False
+        name="one",
+        shellcmd="touch {output}",
+        script=None,
+        notebook=None,
+        wrapper=None,
+        cache=False,
+        resources={"tmpdir": SimpleNamespace(raw="system_tmpdir")},
     )
     values: dict[str, Any] = {
         "rule": rule,
@@ -95,6 +101,14 @@ def test_a_shell_job_runs_as_it_is() -> None:
 )
 def test_some_jobs_need_snakemake_on_the_node(changes: dict[str, Any]) -> None:
     assert jobs.why_wrapped(shell_job(**changes), executor().workflow)
+
+
+def test_a_temporary_directory_is_seen_to_by_snakemake() -> None:
+    job = shell_job()
+    job.rule.resources = {"tmpdir": SimpleNamespace(raw="'/scratch'")}
+    assert jobs.why_wrapped(job, executor().workflow) == "a temporary directory of its own"
+    job.params = Named(relion=["relion_refine"])
+    assert not jobs.why_wrapped(job, executor().workflow)
 
 
 def test_software_needs_snakemake_only_where_it_is_deployed() -> None:
