@@ -42,19 +42,8 @@ def test_a_refinement_goes_on_with_what_relions_window_gives_it() -> None:
 
 def test_what_goes_on_goes_on_once_more() -> None:
     assert going_on(CONTINUED) == CONTINUED
-    of_window = REFINE.replace("--i ", "--continue Refine3D/job021/run_it009_optimiser.star --i ")
+    of_window = REFINE.replace("--i ", "--continue Refine3D/job035/run_it009_optimiser.star --i ")
     assert going_on(of_window) == CONTINUED
-
-
-def test_a_run_that_relions_window_continues_gets_relions_name() -> None:
-    line = "`which relion_refine` --continue R/job1/run_it009_optimiser.star --o R/job1/run"
-    assert going_on(line, "R/job1/") == (
-        "`which relion_refine` --continue R/job1/continue.star --o R/job1/run_ct9"
-    )
-    begin = begin_command([line], "R/job1/", clean=False)
-    assert "--root R/job1/run_ct9 " in begin
-    for other in ("R/job1/run_ct8", "MultiBody/job2/run"):
-        assert f"--o {other}" in (going_on(line.replace("--o R/job1/run", f"--o {other}")) or "")
 
 
 def test_a_classification_keeps_its_iterations_and_its_mode() -> None:

@@ -58,16 +58,8 @@ _WHOLE = ("min_p", "topaz_train", "combine", "do_at_most")
 
 
 def output_root(command: Command) -> str:
-    """Return what a refinement's files begin with; empty for other programs.
-
-    Where RELION's window (4.0, 5.0) continues a run under its own name, RELION appends ``_ct`` and
-    the number of the iteration (``MlOptimiser::parseContinue``).
-    """
-    if command.program != _REFINE:
-        return ""
-    root, before = command.value("o") or "", command.value("continue") or ""
-    found = _OPTIMISER.fullmatch(before)
-    return f"{root}_ct{int(found[2])}" if found and found[1] == root else root
+    """Return what a refinement's files begin with; empty for other programs."""
+    return (command.value("o") or "") if command.program == _REFINE else ""
 
 
 def does_unfinished(command: Command) -> bool:
@@ -175,5 +167,4 @@ def _files(commands: Iterable[Command], job_dir: str) -> Iterator[str]:
                     yield value
 
 
-_OPTIMISER = re.compile(r"(.+)_it(\d{3,})_optimiser\.star")
 _FILE = re.compile(r"[^*?$`:]+\.(?:star|mrcs?|tiff?|eer|txt|box)")
