@@ -333,6 +333,11 @@ def test_eer_counts_fractions(project: Path) -> None:
     assert codes(check(project, eer_project(project, frames=70))) == ["few-frames"]
 
 
+def test_eer_is_nothing_for_motioncor2(project: Path) -> None:
+    changes = {**eer_project(project), "motion_correction": {"program": "motioncor2"}}
+    assert "eer-motioncor2" in codes(check(project, changes))
+
+
 @pytest.mark.parametrize("side, fits", [(4096, True), (8192, True), (2048, False)])
 def test_eer_gain(project: Path, side: int, fits: bool) -> None:
     changes = eer_project(project)

@@ -206,6 +206,21 @@ def _short_movies(settings: Settings, images: Images) -> Iterator[Finding]:
         )
 
 
+def check_eer(settings: Settings, images: Images) -> Iterator[Finding]:
+    """Check that the program reads EER movies: RELION tells MotionCor2 that they are MRC files.
+
+    (``MotioncorrRunner::executeMotioncor2`` in ``src/motioncorr_runner.cpp``.)
+    """
+    typical = images.typical
+    if settings.motion_correction.program == "motioncor2" and typical and typical.kind == "eer":
+        yield error(
+            "eer-motioncor2",
+            "motion_correction.program",
+            "RELION cannot hand EER movies to MotionCor2: it says that they are MRC files",
+            "set motion_correction.program: own",
+        )
+
+
 def check_power_spectra(settings: Settings, images: Images) -> Iterator[Finding]:
     """Check that movies are large enough for the power spectra RELION writes."""
     motion, typical = settings.motion_correction, images.typical

@@ -197,6 +197,7 @@ def _image_findings(
     yield from names.check_collisions(images.names)
     yield from microscope.check_dose(chosen, images)
     yield from microscope.check_power_spectra(chosen, images)
+    yield from microscope.check_eer(chosen, images)
     yield from gain.check_gain(chosen, images, project)
 
 
