@@ -3,7 +3,10 @@
 IMPORT = PROJECT.job("import", import_lines(PROJECT))
 
 
-rule relion_import:
+# A checkpoint: when the import has to run, Snakemake judges nothing behind it by itself, and shards,
+# to which its time does not count, would not be done again for a changed movie or option. After a
+# checkpoint it looks again.
+checkpoint relion_import:
     input:
         files=PROJECT.inputs,
     output:

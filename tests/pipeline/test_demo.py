@@ -26,7 +26,7 @@ def planned(project: Path, *arguments: str) -> set[str]:
     assert run.returncode == 0, run.output
     if "Nothing to be done" in run.output:
         return set()
-    rules = re.findall(r"^(?:local)?rule (\w+):", run.output, re.MULTILINE)
+    rules = re.findall(r"^(?:local)?(?:rule|checkpoint) (\w+):", run.output, re.MULTILINE)
     return {name for name in rules if name != "all" and not name.startswith("report_")}
 
 

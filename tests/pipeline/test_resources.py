@@ -28,7 +28,7 @@ from tests.unit.rules_reader import Rule, rules
 
 pytestmark = [pytest.mark.relion, pytest.mark.workflow]
 
-RULE = re.compile(r"^(?:local)?rule (\w+):\n((?:    .*\n)+)", re.MULTILINE)
+RULE = re.compile(r"^(?:local)?(?:rule|checkpoint) (\w+):\n((?:    .*\n)+)", re.MULTILINE)
 DIRECTIVES = {
     "ntasks": "tasks",
     "nodes": "nodes",

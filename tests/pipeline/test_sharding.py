@@ -164,7 +164,9 @@ def test_movies_that_come_in_three_batches_are_as_all_at_once(
         # One is still being written: it is left alone until it is whole.
         cut_off = (six / "mov004.mrcs").read_bytes()
         (movies / "mov004.mrcs").write_bytes(cut_off[: len(cut_off) // 2])
-        arrive(1)
+        # Another is taken, and replaced later.
+        replaced = shutil.copy(six / "mov006.mrcs", tmp_path / "mov001.mrcs")
+        os.replace(replaced, movies / "mov001.mrcs")
         until((done / "0002").exists, log)
     # Stopped in the middle of a run, and started again.
     assert (done / "0001/corrected_micrographs.star").exists()
@@ -172,6 +174,7 @@ def test_movies_that_come_in_three_batches_are_as_all_at_once(
     with watching(project, log):
         until(lambda: extracted(project) == 3, log)
         assert "0003" not in os.listdir(done)
+        os.replace(shutil.copy(six / "mov001.mrcs", tmp_path), movies / "mov001.mrcs")
         (movies / "mov004.mrcs").write_bytes(cut_off)
         arrive(3, 6)
         until(lambda: extracted(project) == 6, log)

@@ -158,7 +158,7 @@ def test_every_step_is_in_the_table() -> None:
 
 def test_the_rules_have_the_names_of_the_table() -> None:
     text = "\n".join(path.read_text() for path in sorted((ROOT / "rules").glob("*.smk")))
-    rules = set(re.findall(r"^ *rule (\w+):", text, re.MULTILINE))
+    rules = set(re.findall(r"^ *(?:rule|checkpoint) (\w+):", text, re.MULTILINE))
     rules |= {f"{each}_1" for each in re.findall(r'f"(\w+)_\{', text)}
     rules |= set(re.findall(r'else "(\w+)"$', text, re.MULTILINE))
     assert {step for step, *_ in step_rows()} <= rules
