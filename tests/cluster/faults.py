@@ -22,7 +22,7 @@ import yaml
 
 from relion_dispatch.healing import attempts
 from relion_dispatch.healing.attempts import Attempt
-from tests.cluster.project import PATIENCE_S, PROFILE, Project, lines, wait_until
+from tests.cluster.project import PROFILE, Project, lines, relion_dispatch, wait_until
 from tests.cluster.slurm_conf import Cluster
 from tests.unit import phantoms
 
@@ -241,17 +241,9 @@ def submit(project: Project, folder: str, command: str, **parameters: object) ->
     path.mkdir(parents=True, exist_ok=True)
     text = "\n".join([f"{folder}/run.out", f"{folder}/run.err", command, ""])
     (path / "run_submit.script").write_text(text)
-    program = [sys.executable, "-m", "relion_dispatch.cli", "submit", "--profile", str(PROFILE)]
     given = [f"--set={name}={value}" for name, value in parameters.items()]
-    done = subprocess.run(
-        [*program, *given, f"{folder}/run_submit.script"],
-        cwd=project.path,
-        env={**os.environ, **project.environment, "PYTHONPATH": os.pathsep.join(sys.path)},
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=PATIENCE_S,
-    )
+    words = ("submit", "--profile", str(PROFILE), *given, f"{folder}/run_submit.script")
+    done = relion_dispatch(*words, cwd=project.path, environment=project.environment)
     return done.stdout + done.stderr
 
 

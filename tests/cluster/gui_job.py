@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
 from pathlib import Path
 
 import yaml
 
-from tests.cluster.project import wait_until
+from tests.cluster.project import relion_dispatch, wait_until
 
 ENDED = ("RELION_JOB_EXIT_SUCCESS", "RELION_JOB_EXIT_FAILURE")
 
@@ -54,18 +52,9 @@ class Gui:
         path.mkdir(parents=True, exist_ok=True)
         text = "\n".join([f"{folder}/run.out", f"{folder}/run.err", *lines])
         (path / "run_submit.script").write_text(text + "\n")
-        done = subprocess.run(
-            [
-                *(sys.executable, "-m", "relion_dispatch.cli", "submit", "--profile", profile),
-                *(f"--set={name}={value}" for name, value in parameters.items()),
-                f"{folder}/run_submit.script",
-            ],
-            cwd=self.project,
-            env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
-            capture_output=True,
-            text=True,
-            check=False,
-        )
+        given = [f"--set={name}={value}" for name, value in parameters.items()]
+        words = ("submit", "--profile", profile, *given, f"{folder}/run_submit.script")
+        done = relion_dispatch(*words, cwd=self.project)
         return done.stdout + done.stderr
 
     def end(self, folder: str) -> str:

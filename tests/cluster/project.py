@@ -6,7 +6,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -96,6 +96,21 @@ class Project:
     def read(self, name: str) -> str:
         """Read one of its files."""
         return (self.path / name).read_text()
+
+
+def relion_dispatch(
+    *arguments: str | Path, cwd: Path | None = None, environment: Mapping[str, str] | None = None
+) -> subprocess.CompletedProcess[str]:
+    """Run ``relion-dispatch``, of the code that the tests see, to its end."""
+    return subprocess.run(
+        [sys.executable, "-m", "relion_dispatch.cli", *arguments],
+        cwd=cwd,
+        env={**os.environ, **(environment or {}), "PYTHONPATH": os.pathsep.join(sys.path)},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=PATIENCE_S,
+    )
 
 
 def wait_until(condition: Callable[[], bool]) -> None:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -12,7 +10,7 @@ import yaml
 
 from relion_dispatch.resources import workflow_dir
 from tests.bench import submitting
-from tests.cluster.project import Project
+from tests.cluster.project import Project, relion_dispatch
 from tests.unit.rules_reader import Rule, rules
 
 pytestmark = pytest.mark.slurm
@@ -76,15 +74,9 @@ def by_the_window(project: Project, rule: Rule) -> str:
     asked = Path(logs["out"]).parent / "run_submit.script"
     commands = rule.values("params")["relion"](None, None)
     asked.write_text("\n".join([logs["out"], logs["err"], *commands, ""]))
-    program = [sys.executable, "-m", "relion_dispatch.cli", "submit", "--profile", str(M3)]
-    return subprocess.run(
-        [*program, "--dry-run", str(asked)],
-        cwd=project.path,
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
-        capture_output=True,
-        text=True,
-        check=True,
-    ).stdout
+    done = relion_dispatch("submit", "--profile", M3, "--dry-run", asked, cwd=project.path)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
 
 
 def test_one_job_is_one_script_by_both_doors(prepared: Project) -> None:

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import mrcfile
@@ -15,7 +12,7 @@ import pytest
 from relion_dispatch import profiles
 from relion_dispatch.calibration import usage
 from tests.cluster.gui_job import Gui
-from tests.cluster.project import lines, wait_until
+from tests.cluster.project import lines, relion_dispatch, wait_until
 from tests.cluster.slurm_cluster import Cluster, which
 
 pytestmark = [pytest.mark.slurm, pytest.mark.relion]
@@ -55,14 +52,9 @@ def command(gui: Gui, folder: str, box: int) -> str:
 
 def run(gui: Gui, *arguments: str) -> str:
     """Run the command line in the project, and return what it prints."""
-    return subprocess.run(
-        [sys.executable, "-m", "relion_dispatch.cli", *arguments],
-        cwd=gui.project,
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
-        capture_output=True,
-        text=True,
-        check=True,
-    ).stdout
+    done = relion_dispatch(*arguments, cwd=gui.project)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
 
 
 def planned_mem_mb(gui: Gui, site: Path, line: str) -> int:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -13,7 +11,7 @@ import pytest
 from relion_dispatch import profiles, takeover
 from relion_dispatch.qsubtemplate import imported
 from tests.cluster.gui_job import Gui
-from tests.cluster.project import wait_until
+from tests.cluster.project import relion_dispatch, wait_until
 from tests.cluster.slurm_cluster import Cluster
 
 pytestmark = pytest.mark.slurm
@@ -72,20 +70,11 @@ def test_a_refused_job_is_shown_as_failed(gui: Gui) -> None:
 
 
 def test_profiles_fit_the_live_scheduler(slurm: Cluster, tmp_path: Path) -> None:
-    def run(*arguments: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [sys.executable, "-m", "relion_dispatch.cli", "profile", *arguments],
-            env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-
-    assert run("check", "m3").stdout == "m3 fits the scheduler.\n"
-    made = run("new", str(tmp_path / "mine"))
+    assert relion_dispatch("profile", "check", "m3").stdout == "m3 fits the scheduler.\n"
+    made = relion_dispatch("profile", "new", tmp_path / "mine")
     assert made.returncode == 0, made.stderr
-    assert run("check", str(tmp_path / "mine")).returncode == 0
-    assert "no such partition" in run("check", "slurm").stdout
+    assert relion_dispatch("profile", "check", tmp_path / "mine").returncode == 0
+    assert "no such partition" in relion_dispatch("profile", "check", "slurm").stdout
 
 
 def test_a_sites_own_template_runs(gui: Gui, tmp_path: Path) -> None:
@@ -110,16 +99,7 @@ def test_a_job_killed_outright_is_found_dead(gui: Gui) -> None:
     said = gui.submit("Import/job001", "relion_import --odir Import/job001/")
     job_id = said.split()[-1]
 
-    def status() -> str:
-        return subprocess.run(
-            [sys.executable, "-m", "relion_dispatch.cli", "status", "--profile", "m3"],
-            cwd=gui.project,
-            env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
-            capture_output=True,
-            text=True,
-            check=True,
-        ).stdout
-
-    wait_until(lambda: "failed" in status())
+    status = ("status", "--profile", "m3")
+    wait_until(lambda: "failed" in relion_dispatch(*status, cwd=gui.project).stdout)
     assert gui.end("Import/job001") == "RELION_JOB_EXIT_FAILURE"
     assert f"job {job_id} died without a word" in gui.text("Import/job001/run.err")
