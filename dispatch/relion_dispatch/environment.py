@@ -11,6 +11,7 @@ _JOB_VARIABLE = re.compile(r"(SLURM|PMI|PMIX|OMPI|PBS)_")
 _KEPT = {
     "SLURM_CONF",
     "SLURM_CLUSTERS",
+    "SLURM_JWT",
     "SLURM_TIME_FORMAT",
     "PBS_CONF_FILE",
     "PBS_DEFAULT",

@@ -344,12 +344,27 @@ def test_an_id_that_another_job_has_by_now_is_not_ours(
     assert Path("/proc", pid, "cmdline").read_bytes()  # it has not been ended
 
 
+def test_jobs_that_were_not_taken_up_are_not_cancelled(
+    path: Path, tmp_path: Path, heads: Heads
+) -> None:
+    install(path, STAND_INS["pbs"])
+    head = heads(PBS)
+    entry = submitted(head, tmp_path, "sleep 3")
+    head.close()
+    said: list[str] = []
+    head = Head(PBS, tmp_path / "own", LIMITS, said.append)
+    head.cancel()
+    assert said[-1] == "1 jobs of an earlier run, which this one has not taken up, go on"
+    assert head.poll([entry]) == {}
+    head.close()
+
+
 def test_what_a_user_leaves_out_of_own_queues_is_not_left_out(
     path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     install(path, {"squeue": 'env > $QUEUE/squeue; echo "$*" >> $QUEUE/squeue'})
     install(path, {"scancel": "env > $QUEUE/scancel"})
-    for name in ("SQUEUE_PARTITION", "SCANCEL_INTERACTIVE", "LOGNAME"):
+    for name in ("SQUEUE_PARTITION", "SCANCEL_INTERACTIVE", "LOGNAME", "SLURM_JWT"):
         monkeypatch.setenv(name, "somebody")
     client = Client(SLURM)
     client.status(["7"])
@@ -357,6 +372,7 @@ def test_what_a_user_leaves_out_of_own_queues_is_not_left_out(
     assert "SCANCEL_" not in (tmp_path / "queue/scancel").read_text()
     asked = (tmp_path / "queue/squeue").read_text()
     assert "SQUEUE_" not in asked
+    assert "SLURM_JWT=somebody" in asked
     assert f"--user={pwd.getpwuid(os.getuid()).pw_name}" in asked
 
 
