@@ -330,6 +330,18 @@ def test_corrected_movies_need_no_gain(tmp_path: Path, data: Path) -> None:
     assert "gain.file" not in propose(data, gain="none").values
 
 
+@pytest.mark.parametrize(
+    "name, link", [("my gain.tiff", "my_gain.tiff"), ("x.gain", "x.gain.tiff")]
+)
+def test_gain_with_a_name_that_relion_does_not_take(tmp_path: Path, name: str, link: str) -> None:
+    project = tmp_path / "project"
+    tiny_images.write_mrc(project / "Movies/a.mrcs", width=64, height=48)
+    gain = tiny_images.write_tiff(project / name, frames=1, bits=32, sample_format=3)
+    draft = proposal.propose(Wishes(gain=str(gain), here=False), project)
+    assert draft.values["gain.file"] == link
+    assert draft.links == {link: gain}
+
+
 def test_eer_gain(tmp_path: Path) -> None:
     tiny_images.write_eer(tmp_path / "data/a.eer")
     tiny_images.write_tiff(

@@ -104,7 +104,7 @@ def propose(wishes: Wishes, project: Path) -> Draft:
     told += _pixel_size(values, why, typical)
     _ask(wishes, values, why)
     choice = choose(wishes.gain, source, typical, noted.record)
-    gain = _gain(choice, project)
+    gain = _gain(choice, project, typical)
     values |= gain.values
     why |= gain.why
     told += [*gain.told, *_box(values, why), *_small_movies(values, why, typical)]
@@ -214,13 +214,16 @@ def _pixel_size(values: dict[str, Any], why: dict[str, str], typical: Image | No
     ]
 
 
-def _gain(choice: Choice, project: Path) -> Draft:
-    """Bring a gain reference into the project."""
+def _gain(choice: Choice, project: Path, typical: Image | None) -> Draft:
+    """Bring a gain reference into the project, by a name that RELION takes."""
     path = choice.path
     if path is None:
         return Draft(why={"gain.file": choice.why} if choice.why else {}, told=choice.told)
-    inside = path.is_relative_to(project)
-    name = str(path.relative_to(project)) if inside else newproject.plain_name(path.name)
+    name = newproject.plain_name(path.name)
+    if path.suffix == ".gain" and typical is not None and typical.kind != "eer":
+        name += ".tiff"  # which it is; RELION reads .gain with EER movies only
+    inside = path.is_relative_to(project) and path.name == name
+    name = str(path.relative_to(project)) if inside else name
     return Draft(
         values={"gain.file": name},
         why={"gain.file": choice.why},
