@@ -144,13 +144,23 @@ def _read_qacct(text: str) -> Iterator[Report]:
         broken = failed.split(" ")[0] != "0"
         yield Report(
             job_id=values["jobnumber"],
-            state=State.FAILED if broken else _by_code(State.ENDED, code),
+            state=_broken(failed, code) if broken else _by_code(State.ENDED, code),
             word="failed" if broken or code else "done",
             reason=failed.partition(":")[2].strip(),
             node=values.get("hostname", ""),
             exit_code=code,
             name=values.get("jobname", ""),
         )
+
+
+def _broken(failed: str, code: int | None) -> State:
+    """Return what became of a job of Grid Engine's that did not end by itself.
+
+    Of one that was deleted it says no more than that its script was killed.
+    """
+    if "h_rt" in failed:
+        return State.TIMEOUT
+    return State.CANCELLED if failed.startswith("100 ") and code == 128 + 9 else State.FAILED
 
 
 READERS: Mapping[str, Reader] = {

@@ -81,7 +81,15 @@ hostname     node8
 jobname      refine.j5
 jobnumber    35
 failed       100 : assumedly after job
-exit_status  137
+exit_status  137                  (Killed)
+==============================================================
+jobnumber    36
+failed       37  : qmaster enforced h_rt, h_cpu, or h_vmem limit
+exit_status  137                  (Killed)
+==============================================================
+jobnumber    37
+failed       26  : opening input/output file
+exit_status  0
 """
 BJOBS = """\
 41|PEND|New job is waiting for scheduling|-|-|refine.j1
@@ -144,7 +152,12 @@ def test_grid_engine() -> None:
         "33": State.PENDING,
     }
     assert scheduler_calls.read(SGE, QSTAT_XML)["31"].node == "node7"
-    assert states(SGE, QACCT) == {"34": State.SUCCEEDED, "35": State.FAILED}
+    assert states(SGE, QACCT) == {
+        "34": State.SUCCEEDED,
+        "35": State.CANCELLED,
+        "36": State.TIMEOUT,
+        "37": State.FAILED,
+    }
     assert scheduler_calls.read(SGE, QACCT)["35"].reason == "assumedly after job"
 
 

@@ -114,9 +114,10 @@ def whole(optimiser: Path, number: int, *, since: float = 0.0) -> Iteration | No
 def for_continuing(iteration: Iteration) -> str:
     """Return an iteration's optimiser file for ``--continue`` under its own ``--o``.
 
-    RELION takes an ``--o`` that is the same as before for none at all, and puts ``_ct`` and the
-    number of the iteration behind it (``MlOptimiser::parseContinue``). Under another name of before
-    the files of all iterations, and the final ones, are called as if there had been no stop.
+    Where a run has bodies, RELION takes an ``--o`` that is the same as before for none at all, and
+    puts ``_ct`` and the number of the iteration behind it (``MlOptimiser::parseContinue``). Under
+    another name of before the files of all iterations, and the final ones, are called as if there
+    had been no stop.
 
     Raises
     ------
