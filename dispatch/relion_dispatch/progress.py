@@ -13,6 +13,12 @@ from relion_dispatch.watch import Verdict
 _SHOWN = 5
 _BEING_SUBMITTED = "being submitted"
 
+#: Slurm's reasons that do not pass: somebody has to do something.
+_STUCK = {
+    *("BadConstraints", "DependencyNeverSatisfied", "InvalidAccount", "InvalidQOS"),
+    *("JobHeldAdmin", "JobHeldUser", "PartitionNodeLimit", "PartitionTimeLimit"),
+}
+
 
 class Progress:
     """Says what has changed, but not too often.
@@ -89,7 +95,8 @@ def _add(jobs: dict[str, dict[str, list[str]]], state: str, entry: Entry, reason
 
 
 def _reason(verdict: Verdict) -> str:
-    return verdict.report.reason if verdict.report and verdict.state is State.PENDING else ""
+    reason = verdict.report.reason if verdict.report and verdict.state is State.PENDING else ""
+    return f"{reason} - will not start by itself" if reason in _STUCK else reason
 
 
 def _steps(steps: Mapping[str, list[str]]) -> str:

@@ -213,6 +213,11 @@ def test_progress_counts_the_jobs_of_a_step_and_their_reasons() -> None:
     )
 
 
+def test_progress_tells_which_jobs_wait_for_somebody() -> None:
+    told = summary(*jobs_doing(State.PENDING, reason="JobHeldUser"))
+    assert told == "Pending: step0 (JobHeldUser - will not start by itself)."
+
+
 def test_progress_is_told_when_it_changes_and_not_too_often() -> None:
     now = 0.0
     said: list[str] = []
