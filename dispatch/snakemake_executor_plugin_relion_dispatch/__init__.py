@@ -144,7 +144,7 @@ class Executor(RemoteExecutor):  # type: ignore[misc] # no types there
                     " it: leave out --immediate-submit"
                 )
             self._bridge = Bridge(self)
-        except DispatchError as error:
+        except (DispatchError, OSError) as error:
             self.wait = False
             raise WorkflowError(str(error)) from error
 

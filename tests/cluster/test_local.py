@@ -141,3 +141,11 @@ def test_jobs_are_not_submitted_ahead_of_their_input(project: Project) -> None:
     assert done.returncode != 0
     assert "leave out --immediate-submit" in done.output
     assert traces(project) == []
+
+
+def test_a_project_that_cannot_be_written_is_told_in_a_sentence(project: Project) -> None:
+    (project.path / ".relion_dispatch").touch()
+    done = project.run(*command(1, "true"))
+    assert done.returncode != 0
+    assert "File exists: '.relion_dispatch'" in done.output
+    assert "Traceback" not in done.output
