@@ -7,7 +7,6 @@ from pathlib import Path
 import pytest
 
 from tests.demo import runner
-from tests.pipeline import variants
 from tests.pipeline.conftest import LOCAL
 
 pytestmark = pytest.mark.relion
@@ -15,9 +14,7 @@ pytestmark = pytest.mark.relion
 
 def test_hard_data_end_with_the_right_map_or_an_honest_stop(tmp_path: Path) -> None:
     data = runner.simulate(tmp_path / "simulated", "--preset", "hard")
-    # Small particles, which are refined in a third of the time.
-    small = {"reextraction": {"enabled": False}}
-    project = variants.make(tmp_path / "project", data / "Movies", small)
+    project = runner.make_project(tmp_path / "project", data / "Movies")
     run = runner.snakemake(project, "--profile", LOCAL, "--until", "judge_refine3d")
     if run.returncode:
         assert "stopped by the sanity check" in run.output
