@@ -152,7 +152,7 @@ def test_whatever_happens_is_left_there(
     def fail(*_: object, **__: object) -> None:
         raise error
 
-    monkeypatch.setattr("relion_dispatch.submit.write_text", fail)
+    monkeypatch.setitem(submit.__globals__, "write_text", fail)
     with pytest.raises(type(error)):
         submit(Submission(script=write(LINE), profile="m3"))
 
