@@ -89,7 +89,7 @@ def submitted(rule: Rule, profile: str, attempt: int) -> dict[str, str]:
         if name != "job"
     }
     job = SimpleNamespace(
-        rule=SimpleNamespace(name=rule.name, shellcmd="x", script=None, cache=False),
+        rule=SimpleNamespace(name=rule.name, shellcmd="x", script=None, cache=False, resources={}),
         name=rule.name,
         is_shell=True,
         is_shadow=False,
