@@ -111,7 +111,7 @@ def test_a_refinement_that_needs_three_times_its_limit_finishes_by_itself(
     faults.prepare(project)
     took_s = faults.uninterrupted(project, "Refine3D/job001")
     faults.limit_time(project, min(max(round(took_s / 3), 12), 50))
-    said = faults.submit(project, LONG, faults.refinement(LONG), ngpu=0)
+    said = faults.submit(project, LONG, faults.sure_refinement(LONG), ngpu=0)
     assert said.startswith("Submitted batch job")
     folder = project.path / LONG
     seen: set[str] = set()
@@ -130,7 +130,8 @@ def test_a_refinement_that_needs_three_times_its_limit_finishes_by_itself(
     cut_off = {(each.iteration or 0) + 1 for each in tried[:-1]}
     assert again <= cut_off
     assert all(each.continued == before.iteration for before, each in pairwise(tried))
-    # RELION draws other random numbers behind a stop: so few particles may end a shell apart.
+    # What RELION writes and reads again is rounded: at the edge a curve may fall a shell apart.
+    assert shells(project, LONG) >= 5
     assert abs(shells(project, LONG) - shells(project, "Refine3D/job001")) <= 1
     names = {path.name for path in folder.iterdir()}
     assert {"run_class001.mrc", "run_data.star", "run_half1_class001_unfil.mrc"} <= names
