@@ -120,11 +120,12 @@ def test_a_refinement_that_needs_three_times_its_limit_finishes_by_itself(
     project: Project,
 ) -> None:
     faults.prepare(project)
-    for number in (1, 3, 5):
+    for number in (1, 3, 5, 7, 9):
         whole, sliced = f"Refine3D/job{number:03d}", f"Refine3D/job{number + 1:03d}"
         tried = refine_in_slices(project, whole, sliced)
-        # Beside other work a third of what it took before may be too little to get anywhere.
-        if "not one iteration fits" not in tried[-1].decision:
+        # Beside other work the same takes longer or shorter than before: too long for even one
+        # iteration, or short enough for two slices.
+        if len(tried) >= 3:
             break
     folder = project.path / sliced
     names = {path.name for path in folder.iterdir()}
