@@ -84,6 +84,11 @@ class Scheduler:
     job_id_pattern: str = r"(\d+)"
     time_limit_s: float = 60.0
 
+    @property
+    def program(self) -> str:
+        """The submit command's name without its folder and options; empty where there is none."""
+        return " ".join(self.submit).partition(" ")[0].rpartition("/")[2]
+
 
 @dataclass(frozen=True, kw_only=True)
 class Cluster:

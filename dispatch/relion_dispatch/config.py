@@ -227,12 +227,17 @@ def _parse(path: Path, text: str) -> object:
         raise InputError(f"{path}{line}: not valid YAML: {problem}") from None
 
 
+def safe_loader(yaml: Any) -> Any:
+    """Return PyYAML's safe loader, in C where there is one: it is ten times as fast."""
+    return getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+
 def _loader(yaml: Any) -> Any:
-    """Return a safe loader, in C where there is one, to which 10:00:00 is text.
+    """Return a safe loader to which 10:00:00 is text.
 
     YAML 1.1 reads it as a number to the base of 60, and a time limit would be thousands of hours.
     """
-    safe: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+    safe: Any = safe_loader(yaml)
 
     class Loader(safe):  # type: ignore[misc]
         yaml_implicit_resolvers: ClassVar = {
@@ -286,8 +291,7 @@ def line_of(text: str, keys: Sequence[str]) -> int | None:
     import yaml
 
     try:
-        loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-        node = yaml.compose(text.replace("\t", " "), Loader=loader)
+        node = yaml.compose(text.replace("\t", " "), Loader=safe_loader(yaml))
     except yaml.YAMLError:
         return None
     line = None

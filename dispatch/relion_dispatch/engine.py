@@ -203,14 +203,13 @@ def _submit_command(cluster: Cluster, asked: wishes.Asked, script: str) -> str:
 def _scheduler_options(cluster: Cluster, choice: _Choice) -> tuple[str, ...]:
     partition = cluster.partitions.get(choice.sized.partition)
     options = partition.scheduler_options if partition else ()
+    own = choice.asked.words("scheduler_options")
+    if cluster.scheduler.program in _OWN_WORDS:
+        return (*options, *own)
     values = {name: choice.asked.text(name) for name in ("account", "qos", "constraint")}
     bad = (choice.asked.text(name) for name in ("exclude", "failed_nodes"))
     values["exclude"] = ",".join(each for each in bad if each)
-    wanted = [f"--{name}={value}" for name, value in values.items() if value]
-    program = " ".join(cluster.scheduler.submit).partition(" ")[0].rpartition("/")[2]
-    if program in _OWN_WORDS:
-        wanted = []
-    return (*options, *wanted, *choice.asked.words("scheduler_options"))
+    return (*options, *(f"--{name}={value}" for name, value in values.items() if value), *own)
 
 
 def _gres(cluster: Cluster, sized: Size) -> str:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from relion_dispatch import recovery, scheduler_calls
+from relion_dispatch import headlock, recovery, scheduler_calls
 from relion_dispatch.client import Client
 from relion_dispatch.frozen import dataclass
 from relion_dispatch.headlock import HeadLock
@@ -71,7 +71,7 @@ class Head:
         folder.mkdir(parents=True, exist_ok=True)
         self._definition = definition
         self._say = say
-        self._lock = HeadLock(folder / "lock", say)
+        self._lock = HeadLock(folder / headlock.NAME, say)
         self._ledger = Ledger(folder)
         self._client = Client(definition, hold=(self._lock.fd,))
         self._watch = Watch(

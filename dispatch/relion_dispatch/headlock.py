@@ -23,6 +23,8 @@ from typing import Any
 
 from relion_dispatch.errors import DispatchError
 
+#: Name of the lock file in a head's folder.
+NAME = "lock"
 #: Age in seconds of a lock file's last sign of life after which another machine's head is dead.
 STALE_S = 120.0
 #: Seconds between two signs of life.

@@ -73,7 +73,7 @@ def ask(cluster: Cluster) -> list[Nodes]:
     SchedulerError
         When Slurm gives no answer.
     """
-    program = (cluster.scheduler.submit or ("none",))[0].rpartition("/")[2]
+    program = cluster.scheduler.program or "none"
     if program != "sbatch":
         raise InputError(f"only Slurm can be asked, this profile submits with '{program}'")
     argv = ["sinfo", "--noheader", "--exact", f"--format={_FORMAT}"]

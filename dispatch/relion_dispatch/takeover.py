@@ -33,8 +33,7 @@ def read(path: str | os.PathLike[str]) -> Imported:
 
 def advice(made: Imported, cluster: Cluster) -> Iterator[str]:
     """Yield what is left to do in the profile and in the window's settings, a sentence each."""
-    submit = cluster.scheduler.submit
-    if made.submit and (not submit or Path(submit[0]).name != made.submit):
+    if made.submit and cluster.scheduler.program != made.submit:
         yield f"Its header is for {made.submit}: scheduler: {{submit: [{made.submit}]}}"
     if made.launcher and made.launcher != cluster.launcher:
         yield f"Its launcher belongs into the profile: launcher: {made.launcher}"

@@ -80,7 +80,7 @@ def follow_up(request: Request, profile: Profile) -> tuple[str, ...]:
     healing, cluster = profile.healing, profile.cluster
     if not (healing.enabled and healing.follow_up and request.script_path) or cluster.local:
         return ()
-    if Path(healing.follow_up[0]).name != Path(cluster.scheduler.submit[0]).name:
+    if Path(healing.follow_up[0]).name != cluster.scheduler.program:
         return ()  # it is for another scheduler
     values = {
         "job_id": "{job_id}",

@@ -9,7 +9,6 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import field
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from relion_dispatch.errors import DispatchError
@@ -237,8 +236,7 @@ def _elsewhere(history: Sequence[Attempt], cluster: Cluster) -> Iterator[_Propos
     nodes = dict.fromkeys(name for names in failed for name in _expanded(names))
     spare = (partition.nodes if partition else 1) - int(history[-1].asked.get("nodes") or 1)
     # Other schedulers than Slurm have no such option.
-    slurm = [Path(word).name for word in cluster.scheduler.submit[:1]] == ["sbatch"]
-    bad = sorted(list(nodes)[: max(spare, 1)]) if slurm else []
+    bad = sorted(list(nodes)[: max(spare, 1)]) if cluster.scheduler.program == "sbatch" else []
     where = f"not on {', '.join(bad)}" if bad else "wherever there is room"
     yield _Proposal(
         reason=f"The node failed: next {where}.",

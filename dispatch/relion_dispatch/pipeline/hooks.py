@@ -21,7 +21,8 @@ def started(config: Mapping[str, Any]) -> None:
     from relion_dispatch.pipeline.check import check_first
     from relion_dispatch.project.planned import show_in_window
 
-    headlock.check_free(head.FOLDER / "lock")  # of which Snakemake's other executors know nothing
+    # Snakemake's other executors know nothing of it.
+    headlock.check_free(head.FOLDER / headlock.NAME)
     check_first(config)
     show_in_window()
 

@@ -28,9 +28,10 @@ def _standing_twice(file: Path) -> Iterator[Finding]:
     """Find options that stand there twice: YAML takes the last without a word."""
     import yaml
 
+    from relion_dispatch.config import safe_loader
+
     try:
-        loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-        left = [yaml.compose(file.read_text(encoding="utf-8"), Loader=loader)]
+        left = [yaml.compose(file.read_text(encoding="utf-8"), Loader=safe_loader(yaml))]
     except (OSError, ValueError, yaml.YAMLError):
         return
     while left:
