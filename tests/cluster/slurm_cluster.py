@@ -2,8 +2,9 @@
 
 One ``slurmctld`` and one ``slurmd`` per pretended node, all on 127.0.0.1 with ports, keys and
 state of their own in one folder, so that several clusters, or a real one, do not meet. Nothing
-is written outside that folder. A supervising process starts the daemons and ends them, with
-whatever the jobs left running, as soon as it is told to or its owner dies.
+is written outside that folder, but for sockets: their paths must not have more than 107 bytes. A
+supervising process starts the daemons and ends them, with whatever the jobs left running, as soon
+as it is told to or its owner dies.
 
 By hand, from the root of the repository::
 
@@ -28,6 +29,7 @@ import socket
 import stat
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from dataclasses import replace
@@ -154,9 +156,12 @@ def free_ports(count: int) -> int:
 
 def _write_configuration(cluster: Cluster) -> None:
     root = cluster.root
-    for folder in ("state", "spool", "munge", "mysql"):
+    for folder in ("state", "munge", "mysql"):
         (root / folder).mkdir(parents=True, exist_ok=True)
-    os.chmod(root, 0o755)  # munged refuses a socket that its clients could not reach
+    sockets = tempfile.mkdtemp(prefix="slurm-", dir="/tmp")
+    os.chmod(sockets, 0o755)  # munged refuses a socket that its clients could not reach
+    (root / "sockets").unlink(missing_ok=True)
+    (root / "sockets").symlink_to(sockets)
     (root / "ready").unlink(missing_ok=True)
     key = root / "munge.key"
     key.write_bytes(os.urandom(128))

@@ -53,6 +53,11 @@ class Cluster:
         return self.root / "slurm.conf"
 
     @property
+    def sockets(self) -> Path:
+        """The folder for sockets, by a short path; the nodes keep their state beside theirs."""
+        return (self.root / "sockets").resolve()
+
+    @property
     def env(self) -> dict[str, str]:
         """What must be in the environment of ``sbatch`` and its like."""
         return {"SLURM_CONF": str(self.conf)}
@@ -73,9 +78,9 @@ def slurm_conf(cluster: Cluster) -> str:
         "SlurmUser=root",
         "SlurmdUser=root",
         "AuthType=auth/munge",
-        f"AuthInfo=socket={root}/munge/socket",
+        f"AuthInfo=socket={cluster.sockets}/munge",
         f"StateSaveLocation={root}/state",
-        f"SlurmdSpoolDir={root}/spool/%n",
+        f"SlurmdSpoolDir={cluster.sockets}/%n",
         f"SlurmctldPidFile={root}/slurmctld.pid",
         f"SlurmdPidFile={root}/slurmd-%n.pid",
         f"SlurmctldLogFile={root}/slurmctld.log",
@@ -102,7 +107,7 @@ def slurm_conf(cluster: Cluster) -> str:
             "AccountingStorageType=accounting_storage/slurmdbd",
             "AccountingStorageHost=127.0.0.1",
             f"AccountingStoragePort={port + 1}",
-            f"AccountingStoragePass={root}/munge/socket",
+            f"AccountingStoragePass={cluster.sockets}/munge",
             "AccountingStoreFlags=job_comment",
             "AccountingStorageTRES=gres/gpu",
             "JobAcctGatherType=jobacct_gather/linux",
@@ -149,7 +154,7 @@ def slurmdbd_conf(cluster: Cluster) -> str:
     return "\n".join(
         [
             "AuthType=auth/munge",
-            f"AuthInfo=socket={cluster.root}/munge/socket",
+            f"AuthInfo=socket={cluster.sockets}/munge",
             "DbdHost=localhost",
             "DbdAddr=127.0.0.1",
             f"DbdPort={cluster.base_port + 1}",

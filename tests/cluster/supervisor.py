@@ -36,6 +36,12 @@ def main() -> None:
         _serve()
     finally:
         _end_descendants()
+        shutil.rmtree(_sockets(root), ignore_errors=True)
+
+
+def _sockets(root: Path) -> Path:
+    """Return the folder for sockets, by a short path: theirs must not have more than 107 bytes."""
+    return (root / "sockets").resolve()
 
 
 def _serve() -> None:
@@ -81,7 +87,7 @@ def _start_slurm(root: Path) -> None:
 
 def _start_munge(root: Path) -> None:
     options = {
-        "socket": root / "munge/socket",
+        "socket": _sockets(root) / "munge",
         "key-file": root / "munge.key",
         "pid-file": root / "munge/pid",
         "log-file": root / "munged.log",
@@ -90,7 +96,7 @@ def _start_munge(root: Path) -> None:
     arguments = [f"--{name}={value}" for name, value in options.items()]
     # --force: the folders' owner and mode are a test's, not a distribution's.
     _spawn(["munged", "--foreground", "--force", *arguments], root / "munged.out.log")
-    _wait("munged", (root / "munge/socket").exists)
+    _wait("munged", (_sockets(root) / "munge").exists)
 
 
 def _start_accounting(root: Path, environment: dict[str, str]) -> None:
@@ -111,7 +117,7 @@ def _start_accounting(root: Path, environment: dict[str, str]) -> None:
             "mariadbd",
             *common,
             f"--init-file={first_statements}",
-            f"--socket={root}/mysql.sock",
+            f"--socket={_sockets(root)}/mysql",
             f"--pid-file={root}/mysql.pid",
             f"--port={port[1]}",
             "--bind-address=127.0.0.1",
@@ -120,7 +126,7 @@ def _start_accounting(root: Path, environment: dict[str, str]) -> None:
         ],
         root / "mariadbd.log",
     )
-    _wait("MariaDB", (root / "mysql.sock").exists)
+    _wait("MariaDB", (_sockets(root) / "mysql").exists)
     _spawn(["slurmdbd", "-D"], root / "slurmdbd.out.log", environment)
     add = ["sacctmgr", "-i", "add", "cluster", "m3test"]
     _wait("slurmdbd", lambda: _succeeds(add, environment))
