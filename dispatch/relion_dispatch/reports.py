@@ -42,6 +42,8 @@ class Report:
         Why it waits or ended, in the scheduler's words; empty when it does not say.
     exit_code
         The job's exit code, where the scheduler knows it.
+    held
+        Whether it waits for ever, because a node could not start it.
     """
 
     job_id: str
@@ -51,6 +53,7 @@ class Report:
     node: str = ""
     exit_code: int | None = None
     name: str = ""
+    held: bool = False
 
 
 States = Mapping[str, State]

@@ -72,4 +72,9 @@ def read(definition: Definition, text: str) -> dict[str, Report]:
             for each in reports
             for job_id in arrays.expanded(each.job_id)
         )
-    return {each.job_id: each for each in reports}
+    return {each.job_id: replace(each, held=_is_held(definition, each)) for each in reports}
+
+
+def _is_held(definition: Definition, report: Report) -> bool:
+    told = definition.held and report.reason
+    return bool(told) and re.search(definition.held, report.reason, re.IGNORECASE) is not None

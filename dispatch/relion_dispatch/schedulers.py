@@ -53,6 +53,9 @@ class Definition:
         The scheduler's words, in capitals where it has case.
     busy
         Pattern of the messages of a scheduler that would take the job later.
+    held
+        Pattern of the reasons for which it holds a job that a node could not start: no node will
+        be given to it any more.
     arrays
         Whether like jobs may be submitted together; see `arrays`.
     ids_per_call
@@ -73,6 +76,7 @@ class Definition:
     reply: str = "columns"
     states: Mapping[str, State] = field(default_factory=dict)
     busy: str = ""
+    held: str = ""
     script_on_stdin: bool = False
     arrays: bool = False
     ids_per_call: int = 500
@@ -128,6 +132,7 @@ SLURM = Definition(
     cancel=("scancel",),
     states=_SLURM_STATES,
     busy=_SLURM_BUSY,
+    held="launch.failed.requeued.held",
     arrays=True,
 )
 

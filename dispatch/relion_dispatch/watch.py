@@ -8,7 +8,8 @@ the end. It never counts as done.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
 
@@ -25,6 +26,9 @@ class Source(Protocol):
 
     def history(self, job_ids: Sequence[str], /) -> dict[str, Report]:
         """Report jobs that its records hold."""
+
+    def cancel(self, job_ids: Sequence[str], /) -> None:
+        """Cancel jobs."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,6 +86,7 @@ class Watch:
         self._records_s = records_s
         self._clock = clock
         self._missing_since: dict[str, float] = {}
+        self._held_since: dict[str, float] = {}
         self.trouble = ""
         self.answered = True
 
@@ -92,7 +97,8 @@ class Watch:
 
         A scheduler that gives no answer is noted in ``trouble`` and ``answered``; jobs that have
         left an exit code are judged without it, all others count as running meanwhile. Records
-        that cannot be asked, as where there are none, are noted in ``trouble`` alone.
+        that cannot be asked, as where there are none, are noted in ``trouble`` alone. A job that
+        is held for ever, because a node could not start it, is cancelled: the node has failed.
         """
         ids = [job.job_id for job in jobs]
         self.trouble, self.answered = "", True
@@ -104,6 +110,7 @@ class Watch:
         codes = {job.job_id: _exit_code(job, reports.get(job.job_id)) for job in jobs}
         silent = [each for each in ids if _needs_records(reports.get(each), codes[each])]
         records = self._records(silent)
+        reports |= self._given_up(ids, reports, records, at_once=at_once)
         verdicts = {
             each: judge(each, reports.get(each), records.get(each), codes[each]) for each in ids
         }
@@ -120,6 +127,34 @@ class Watch:
         except SchedulerError as error:
             self.trouble = str(error)
             return {}
+
+    def _given_up(
+        self,
+        job_ids: Sequence[str],
+        reports: Mapping[str, Report],
+        records: Mapping[str, Report],
+        *,
+        at_once: bool,
+    ) -> dict[str, Report]:
+        """Cancel jobs that would be held for ever; which node it was only the records know."""
+        held = [each for each in job_ids if each in reports and reports[each].held]
+        nodes = {each: records[each].node for each in held if each in records}
+        told = [each for each in held if at_once or nodes.get(each) or self._overdue(each)]
+        try:
+            if told:
+                self._source.cancel(told)
+        except SchedulerError as error:
+            self.trouble = str(error)
+            return {}
+        return {
+            each: replace(reports[each], state=State.NODE_FAILURE, node=nodes.get(each, ""))
+            for each in told
+        }
+
+    def _overdue(self, held: str) -> bool:
+        """Whether the records on a held job should have been there by now."""
+        now = self._clock()
+        return now - self._held_since.setdefault(held, now) >= self._records_s
 
     def _final(self, job_id: str, verdict: Verdict | None, *, known: bool) -> Verdict | None:
         """Return the verdict, unless more may become known of a job that has failed."""
@@ -188,10 +223,11 @@ def read_exit_code(path: Path) -> int | None:
 
 
 def _needs_records(report: Report | None, code: int | None) -> bool:
-    """Whether the records can tell more: how a job ended, or why it failed."""
+    """Whether the records can tell more: how a job ended, why it failed, or who cancelled it."""
     if report is None:
         return code != 0
-    return report.state is State.ENDED and code is None
+    vague = report.held or report.state in {State.ENDED, State.CANCELLED}
+    return vague and code is None
 
 
 def _without_scheduler(job: Watched) -> Verdict:

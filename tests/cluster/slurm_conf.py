@@ -45,6 +45,8 @@ class Cluster:
     groups: tuple[NodeGroup, ...] = M3
     accounting: bool = False
     min_job_age_s: int = 120
+    requeue: bool = False
+    prolog: str = ""
     base_port: int = 0
 
     @property
@@ -94,7 +96,7 @@ def slurm_conf(cluster: Cluster) -> str:
         "SchedulerParameters=batch_sched_delay=0,sched_interval=1,bf_interval=2",
         "GresTypes=gpu",
         "ReturnToService=2",
-        "JobRequeue=0",
+        f"JobRequeue={int(cluster.requeue)}",
         "KillWait=10",
         "CompleteWait=0",
         f"MinJobAge={cluster.min_job_age_s}",
@@ -102,6 +104,8 @@ def slurm_conf(cluster: Cluster) -> str:
         "SlurmdTimeout=30",
         "UnkillableStepTimeout=60",
     ]
+    if cluster.prolog:
+        lines.append(f"Prolog={cluster.prolog}")
     if cluster.accounting:
         lines += [
             "AccountingStorageType=accounting_storage/slurmdbd",

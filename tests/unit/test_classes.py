@@ -130,6 +130,28 @@ def test_a_job_that_slurm_cancelled_for_its_memory_was_not_cancelled_by_a_person
     assert told is Failure.HOST_MEMORY
 
 
+@pytest.mark.parametrize(
+    "values, failure",
+    [
+        ({"word": "CANCELLED by 0"}, Failure.NODE),
+        ({"word": "CANCELLED", "out": "Error running slurm prolog: 1"}, Failure.NODE),
+        ({"word": "CANCELLED by 1000"}, Failure.CANCELLED),
+        ({"word": "CANCELLED"}, Failure.CANCELLED),
+        ({"word": "CANCELLED by 0", "node": ""}, Failure.CANCELLED),
+        ({"word": "CANCELLED by 0", "begun": True}, Failure.CANCELLED),
+        ({"word": "CANCELLED by 0", "out": "RELION version: 3.1.3"}, Failure.CANCELLED),
+    ],
+)
+def test_a_job_that_a_node_could_not_start_was_not_cancelled_by_a_person(
+    values: dict[str, object], failure: Failure
+) -> None:
+    usual = {"state": State.CANCELLED, "begun": False, "node": "m3h001", "user": 1000}
+    told, evidence = found(**{**usual, **values})  # type: ignore[arg-type]
+    assert told is failure
+    assert str(values["word"]) in evidence
+    assert ("before the script began on m3h001" in evidence) == (failure is Failure.NODE)
+
+
 @pytest.mark.parametrize("said", [KILLED, RELION_GPU, "lost communication with a remote daemon"])
 def test_what_programs_say_as_a_person_ends_them_is_no_reason(said: str) -> None:
     by_state, _ = found(said, state=State.CANCELLED, word="CANCELLED by 1000", exit_code=137)

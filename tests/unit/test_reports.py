@@ -118,6 +118,15 @@ def test_slurms_queue() -> None:
     assert reports["14"].exit_code is None
 
 
+def test_slurm_holds_jobs_that_a_node_could_not_start() -> None:
+    text = (
+        "7|PENDING|launch failed requeued held|||one\n"
+        "8|PENDING|JobHeldUser|||two\n9|PENDING|None|||three\n"
+    )
+    held = {job_id: report.held for job_id, report in scheduler_calls.read(SLURM, text).items()}
+    assert held == {"7": True, "8": False, "9": False}
+
+
 def test_slurms_records() -> None:
     reports = scheduler_calls.read(SLURM, SACCT)
     assert [each.state for each in reports.values()] == [

@@ -33,6 +33,7 @@ echo '11|RUNNING|None|m3h000||a'
 echo '12|PENDING|Resources|||a'
 echo '13|OUT_OF_MEMORY|OutOfMemory|m3h001||a'
 echo '14|COMPLETED|None|m3h001||a'
+echo '17|PENDING|launch failed requeued held|||a'
 """
 SACCT = """#!/bin/sh
 case "$*" in
@@ -208,6 +209,15 @@ def test_the_executor_s_jobs_are_known_by_its_ledger(project: Path) -> None:
     found = look(project)["Class3D/job032"]
     assert (found.state, found.job_id, found.step) == (State.RUNNING, "11", "class3d")
     assert found.node == "m3h000"
+
+
+def test_a_job_that_a_node_could_not_start_wants_help(project: Path) -> None:
+    job(project, "Class3D/job032")
+    submitted(project, "Class3D/job032", "17")
+    found = look(project)["Class3D/job032"]
+    assert found.state is State.WAITING
+    assert "(launch failed requeued held)" in found.detail
+    assert "a node could not start it: relion-dispatch heal Class3D/job032" in found.detail
 
 
 def test_a_failed_job_in_the_queue_waits_to_try_again(project: Path) -> None:

@@ -22,6 +22,8 @@ class Fake:
         self.queue: dict[str, Report] | SchedulerError = {}
         self.records: dict[str, Report] | SchedulerError = {}
         self.asked: list[str] = []
+        self.cancelled: list[str] = []
+        self.deaf = False
 
     def status(self, _: Sequence[str], /) -> dict[str, Report]:
         self.asked.append("status")
@@ -30,6 +32,11 @@ class Fake:
     def history(self, _: Sequence[str], /) -> dict[str, Report]:
         self.asked.append("history")
         return answer(self.records)
+
+    def cancel(self, job_ids: Sequence[str], /) -> None:
+        if self.deaf:
+            raise SchedulerError("scancel: no answer")
+        self.cancelled += job_ids
 
 
 def answer(told: dict[str, Report] | SchedulerError) -> dict[str, Report]:
@@ -129,6 +136,54 @@ def test_while_the_scheduler_is_silent_only_exit_codes_count(tmp_path: Path) -> 
     fake.queue = {}
     watch.poll([job(tmp_path)])
     assert watch.trouble == ""
+
+
+def test_a_job_that_a_node_could_not_start_is_cancelled_and_its_node_has_failed(
+    tmp_path: Path,
+) -> None:
+    fake = Fake()
+    reason = "launch failed requeued held"
+    fake.queue = {"7": replace(report(State.PENDING), reason=reason, held=True)}
+    fake.records = {"7": replace(report(State.PENDING), node="m3h001")}
+    fake.deaf = True
+    watch = Watch(fake)
+    assert watch.poll([job(tmp_path)])["7"].state is State.PENDING
+    assert watch.trouble == "scancel: no answer"
+    fake.deaf = False
+    verdict = watch.poll([job(tmp_path)])["7"]
+    assert fake.cancelled == ["7"]
+    assert verdict.state is State.NODE_FAILURE
+    assert verdict.report is not None
+    assert (verdict.report.node, verdict.report.reason) == ("m3h001", reason)
+
+
+def test_a_held_job_s_node_is_waited_for_until_the_records_are_overdue(tmp_path: Path) -> None:
+    fake, now = Fake(), 0.0
+    fake.queue = {"7": replace(report(State.PENDING), held=True)}
+    watch = Watch(fake, records_s=10, clock=lambda: now)
+    assert watch.poll([job(tmp_path)])["7"].state is State.PENDING
+    now = 11
+    assert watch.poll([job(tmp_path)])["7"].state is State.NODE_FAILURE
+    assert fake.cancelled == ["7"]
+    at_once = Watch(fake, records_s=10).poll([job(tmp_path)], at_once=True)
+    assert at_once["7"].state is State.NODE_FAILURE
+
+
+def test_other_jobs_that_are_held_are_let_be(tmp_path: Path) -> None:
+    fake = Fake()
+    held = replace(report(State.PENDING), job_id="8", held=True)
+    fake.queue = {"7": replace(report(State.PENDING), reason="JobHeldUser"), "8": held}
+    assert Watch(fake).poll([job(tmp_path)])["7"].state is State.PENDING
+    assert fake.cancelled == []
+
+
+def test_the_records_tell_who_cancelled_a_job(tmp_path: Path) -> None:
+    fake = Fake()
+    fake.queue = {"7": replace(report(State.CANCELLED), word="CANCELLED")}
+    fake.records = {"7": replace(report(State.CANCELLED), word="CANCELLED by 0")}
+    verdict = Watch(fake).poll([job(tmp_path)])["7"]
+    assert verdict.report is not None
+    assert verdict.report.word == "CANCELLED by 0"
 
 
 def test_success_needs_more_than_the_schedulers_word(tmp_path: Path) -> None:

@@ -173,6 +173,9 @@ def _remains(case: Case, last: Attempt, verdict: Verdict | None) -> Remains:
         out=tail(project / request.outfile, last.logs.get(request.outfile, 0)),
         err=tail(project / request.errfile, last.logs.get(request.errfile, 0)),
         aborted=(case.folder / _ABORTED).exists(),
+        begun=last.started is not None,
+        node=report.node if report else "",
+        user=os.getuid(),
     )
 
 

@@ -48,6 +48,12 @@ class Remains:
         The last lines of its output and of its errors, oldest first.
     aborted
         Whether RELION ended it because somebody asked RELION to.
+    begun
+        Whether its script has begun.
+    node
+        Where it ran or was to run; empty when nobody knows, or when it never got so far.
+    user
+        The number of the user whose job it was; None for unknown.
     """
 
     state: State | None = None
@@ -57,6 +63,9 @@ class Remains:
     out: Sequence[str] = ()
     err: Sequence[str] = ()
     aborted: bool = False
+    begun: bool = True
+    node: str = ""
+    user: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,6 +111,8 @@ _NODE = (
     r"lost communication with a remote daemon",
     r"Stale file handle|Transport endpoint is not connected|Input/output error",
 )
+# What Slurm writes of a node that cannot start a job.
+_PROLOG = (r"Error running slurm prolog|Prolog failure on node",)
 # Of a step that a task has failed in srun says the same; of a job that is requeued it says why.
 _CANCELLED = (r"\*\*\* JOB .* CANCELLED AT \S+ \*\*\*", r"TERM_OWNER|TERM_ADMIN")
 _FULL_DISK = (r"No space left on device|[Qq]uota exceeded|[Rr]ead-only file system",)
@@ -160,7 +171,8 @@ def classify(remains: Remains) -> Finding:
     the exit code, unless a program says itself that it has failed. What none of them tells is an
     error of RELION's, with its last line as evidence.
     """
-    told = _by_itself(remains) or _by_state(remains) or _cancelled(remains)
+    told = _by_itself(remains) or _by_state(remains)
+    told = told or _not_started(remains) or _cancelled(remains)
     told = told or _by_log(remains, _TELLING)
     if not told and not _quoted(remains, _RELION_ERROR):
         told = _by_code(remains)
@@ -189,6 +201,22 @@ def _by_state(remains: Remains) -> Finding | None:
         failure=failure,
         evidence=(f"the scheduler says {said}", *_quoted(remains, patterns))[:SHOWN],
     )
+
+
+def _not_started(remains: Remains) -> Finding | None:
+    """Say that a node could not start a job, which Slurm cancels then if it may not requeue it.
+
+    It does so in the name of its own user (``_launch_job_fail`` in ``src/slurmd/slurmd/req.c``).
+    """
+    if remains.state is not State.CANCELLED or remains.begun or not remains.node:
+        return None
+    quoted = _quoted(remains, _PROLOG)
+    by = re.fullmatch(r"CANCELLED by (\d+)", remains.word)
+    silent = not (remains.out or remains.err)
+    if not quoted and not (silent and by and remains.user not in (None, int(by[1]))):
+        return None
+    said = f"the scheduler says {remains.word} before the script began on {remains.node}"
+    return Finding(failure=Failure.NODE, evidence=(said, *quoted)[:SHOWN])
 
 
 def _cancelled(remains: Remains) -> Finding | None:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import fcntl
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 from relion_dispatch.errors import InputError
@@ -67,6 +69,21 @@ def heal(case: Case) -> str:
     DispatchError
         When the scheduler refuses the next attempt.
     """
+    with _alone(case):
+        return _heal(case)
+
+
+@contextlib.contextmanager
+def _alone(case: Case) -> Iterator[None]:
+    """Hold others off that would heal the same job meanwhile: a person, and the follow-up."""
+    with contextlib.ExitStack() as stack:
+        with contextlib.suppress(OSError):  # without a journal; in a file system without locks
+            journal = stack.enter_context(open(case.folder / attempts.JOURNAL, "rb+"))
+            fcntl.flock(journal, fcntl.LOCK_EX)
+        yield
+
+
+def _heal(case: Case) -> str:
     from relion_dispatch.engine import plan
 
     verdict = _verdict(case)

@@ -166,6 +166,8 @@ def _state(
     queued = report is not None and report.state is Reported.PENDING
     if report is not None and queued:
         reason = f"in the queue ({report.reason})" if report.reason else "in the queue"
+        if report.held:
+            reason += f"; a node could not start it: relion-dispatch heal {job.folder}"
         return State.WAITING, f"{reason}, to try again" if end is State.FAILED else reason
     if end is not None:
         return end, traces.complaint(folder) if end is State.FAILED else ""
