@@ -147,6 +147,12 @@ class Executor(RemoteExecutor):  # type: ignore[misc] # no types there
         except (DispatchError, OSError) as error:
             self.wait = False
             raise WorkflowError(str(error)) from error
+        except KeyboardInterrupt:
+            self.wait = False
+            raise WorkflowError(
+                "Ended before anything was submitted. Jobs of an earlier run go on: run the same"
+                " command again to pick them up."
+            ) from None
 
     @property
     def bridge(self) -> "Bridge":

@@ -241,6 +241,29 @@ def test_no_cancel_leaves_jobs_to_the_next_head(project: Project) -> None:
     assert traces(project) == {"0": 1, "1": 1, "2": 1}
 
 
+def test_ctrl_c_while_the_scheduler_is_waited_for_says_what_goes_on(project: Project) -> None:
+    write(project, TRACES.replace("sleep 0.$((RANDOM % 6))", "until [ -e go ]; do sleep 0.1; done"))
+    project.run_and_kill("--config", "n_jobs=1", after_s=2)
+    wait_until(lambda: len(queue("running")) == 1)
+    squeue = project.path / "bin/squeue"
+    squeue.parent.mkdir()
+    squeue.write_text("#!/bin/sh\necho 'Unable to contact slurm controller' >&2; exit 1\n")
+    squeue.chmod(0o755)
+    path = project.environment.get("PATH", os.environ["PATH"])
+    project.environment["PATH"] = f"{squeue.parent}:{path}"
+    head = project.start("--config", "n_jobs=1")
+    head.wait_for("waiting for the scheduler")
+    os.kill(head.process.pid, signal.SIGINT)
+    ended = head.end()
+    assert ended.returncode != 0
+    assert "Jobs of an earlier run go on" in ended.output
+    assert "Traceback" not in ended.output
+    project.environment["PATH"] = path
+    (project.path / "go").touch()
+    assert project.run("--config", "n_jobs=1").returncode == 0
+    assert traces(project) == {"0": 1}
+
+
 def test_heads_killed_twenty_times_lose_nothing_and_run_nothing_twice(project: Project) -> None:
     """Three jobs at once, so that the run lasts; in turn each alone, and all three in an array."""
     write(project, TRACES.replace("sleep 0.", "sleep 1."))
