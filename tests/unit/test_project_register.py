@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import shlex
 import subprocess
 import sys
 from dataclasses import replace
@@ -9,7 +10,7 @@ import pytest
 
 from relion_dispatch.body import Script, body
 from relion_dispatch.errors import InputError
-from relion_dispatch.project import enter, planning, process, records, register, star
+from relion_dispatch.project import enter, memory, planning, process, records, register, star
 from relion_dispatch.project.flavours import (
     ABORTED,
     FAILED,
@@ -307,6 +308,55 @@ def test_the_lines_of_a_job_enter_it(project: Path, command: str, state: str) ->
     assert f"echo 'a  b'; {command}\n" in (project / MASK.name / "note.txt").read_text()
     used = process.used(project, MASK.name)
     assert 0.1 < used["cpu_s"] <= 1.1 * used["elapsed_s"]
+
+
+#: Holds 300 MiB until somebody has noted them.
+HOLDS = """
+import sys, time
+from pathlib import Path
+held, deadline = bytearray(300 << 20), time.monotonic() + 60
+noted = Path(sys.argv[1])
+while not (noted.exists() and int(noted.read_text()) >= 300) and time.monotonic() < deadline:
+    time.sleep(0.05)
+"""
+
+
+def run_holding(job_dir: str, holds: str = HOLDS) -> None:
+    """Run a job one of whose programs holds 300 MiB."""
+    noted = process._memory_file(Path(), job_dir)
+    script = Script(
+        job_dir=job_dir,
+        outfile=f"{job_dir}run.out",
+        errfile=f"{job_dir}run.err",
+        exit_file=f"{job_dir}run.exit",
+        commands=(
+            f"{sys.executable} -m relion_dispatch.pipeline.begin {job_dir}",
+            shlex.join([sys.executable, "-c", holds, str(noted)]),
+        ),
+    )
+    subprocess.run(["bash", "-c", body(script)], check=True, timeout=120)
+
+
+def test_a_job_of_this_machine_notes_the_memory_that_its_programs_hold(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in memory.SCHEDULERS:
+        monkeypatch.delenv(name, raising=False)
+    run_holding(MASK.name)
+    used = process.used(project, MASK.name)
+    assert 300 <= used["mem_mb"] < 400
+    assert {"cpu_s", "elapsed_s"} < used.keys()
+    process.forget(project, MASK.name)
+    assert process.used(project, MASK.name) == {}
+
+
+def test_where_a_scheduler_measures_nobody_else_does(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    process._memory_file(project, MASK.name).write_text("7\n")  # of an earlier run
+    monkeypatch.setenv("SLURM_JOB_ID", "7")
+    run_holding(MASK.name, "")
+    assert process.used(project, MASK.name).keys() == {"cpu_s", "elapsed_s"}
 
 
 def test_what_another_process_uses_is_not_the_jobs(project: Path) -> None:

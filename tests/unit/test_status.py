@@ -463,6 +463,16 @@ def test_what_a_job_asked_for_and_used(project: Path) -> None:
     assert shown == "9 x 2 cores, 2 GPUs, 2/64 GB, 1:30 h limit"
 
 
+def test_a_job_of_this_machine_says_itself_what_it_has_used(project: Path) -> None:
+    job(project, "Class3D/job007", marker="SUCCESS")
+    noted = project / ".relion_dispatch/jobs/Class3D-job007"
+    noted.parent.mkdir(parents=True)
+    noted.with_suffix(".process").write_text("here 7 8\n80.00 20.00\n")
+    noted.with_suffix(".memory").write_text("512\n")
+    used = {"cpu_s": 80.0, "elapsed_s": 20.0, "mem_mb": 512}
+    assert look(project, profile="local")["Class3D/job007"].used == used
+
+
 def test_sizes_that_nobody_noted_are_read_off_snakemake_s_records(project: Path) -> None:
     job(project, "Class3D/job007", marker="SUCCESS")
     job(project, "Select/job008", marker="SUCCESS")

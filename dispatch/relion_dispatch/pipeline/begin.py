@@ -133,6 +133,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"error: {args.job_dir}: {error}", file=sys.stderr)
         return 1
     enter.begun(str(args.job_dir), enter.read_commands() if args.commands else ())
+    if argv is None:  # the job's own shell runs us
+        enter.watched(str(args.job_dir))
     return 0
 
 

@@ -22,6 +22,13 @@ def shared(job_dir: str) -> None:
     _try("share", job_dir)
 
 
+def watched(job_dir: str) -> None:
+    """Begin to note a job's memory, on behalf of the shell that has started this process."""
+    from relion_dispatch.project import process
+
+    _told(lambda _: process.watch(Path(), f"{job_dir.rstrip('/')}/"))
+
+
 def ended(job_dir: str) -> None:
     """Enter how a job has ended; whatever hinders that is told."""
     _try("end", job_dir)
@@ -67,8 +74,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     commands = read_commands() if args.commands else ()
     if args.what == "end":
         ended(args.job_dir)
-    else:
-        begun(args.job_dir, commands)
+        return 0
+    begun(args.job_dir, commands)
+    if argv is None:  # the job's own shell runs us
+        watched(args.job_dir)
     return 0
 
 

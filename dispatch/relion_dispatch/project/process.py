@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 
 from relion_dispatch.atomic import write_text
-from relion_dispatch.project import records
+from relion_dispatch.project import memory, records
 from relion_dispatch.project.lock import started, stat
 
 
@@ -32,15 +32,24 @@ def note_end(project: Path, name: str) -> None:
         write_text(_file(project, name), f"{whose}{cpu_s:.2f} {elapsed_s:.2f}\n")
 
 
+def watch(project: Path, name: str) -> None:
+    """Begin to note a job's memory, on behalf of the shell that has started this process."""
+    if is_noted(project, name):
+        memory.watch(_memory_file(project, name))
+
+
 def used(project: Path, name: str) -> dict[str, float]:
     """Return what a job has used, by the names of `healing.attempts`; empty where none is noted."""
     words = " ".join(_lines(project, name)[1:]).split()
-    return dict(zip(("cpu_s", "elapsed_s"), map(float, words), strict=True)) if words else {}
+    found = dict(zip(("cpu_s", "elapsed_s"), map(float, words), strict=True)) if words else {}
+    most_mb = memory.noted_mb(_memory_file(project, name))
+    return found if most_mb is None else {**found, "mem_mb": most_mb}
 
 
 def forget(project: Path, name: str) -> None:
     """Let a job's life be that of no single process."""
-    _file(project, name).unlink(missing_ok=True)
+    for file in (_file, _memory_file):
+        file(project, name).unlink(missing_ok=True)
 
 
 def is_noted(project: Path, name: str) -> bool:
@@ -70,3 +79,7 @@ def _lines(project: Path, name: str) -> list[str]:
 
 def _file(project: Path, name: str) -> Path:
     return records.path(project, name).with_suffix(".process")
+
+
+def _memory_file(project: Path, name: str) -> Path:
+    return records.path(project, name).with_suffix(".memory")

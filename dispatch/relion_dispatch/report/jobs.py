@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,6 @@ from relion_dispatch.command import Command
 from relion_dispatch.errors import DispatchError, InputError
 from relion_dispatch.healing import attempts
 from relion_dispatch.healing.attempts import Attempt
-from relion_dispatch.project import process
 from relion_dispatch.sharding.places import FOLDER as SHARDS
 from relion_dispatch.status import desk_for
 from relion_dispatch.status import model as status
@@ -133,8 +132,6 @@ def _job(root: Path, now: status.Job, records: Mapping[str, Mapping[str, Any]]) 
     exact = _span(own) if len(noted) < 2 or shards else None
     began, ended = exact or (now.started, now.ended)
     lines = [line for name in shards[:1] for line in _commands(records[name])]
-    if not now.used and not now.job_id:
-        now = replace(now, used=process.used(root, f"{now.folder}/"))
     return Job(
         now=now,
         commands=(*lines, *_commands(own)),

@@ -14,6 +14,7 @@ from relion_dispatch.healing import attempts
 from relion_dispatch.ledger import Entry
 from relion_dispatch.meter import counted
 from relion_dispatch.pipeline.begin import KEPT
+from relion_dispatch.project import process
 from relion_dispatch.reports import Report
 from relion_dispatch.reports import State as Reported
 from relion_dispatch.scheduler_calls import parse_job_id
@@ -73,7 +74,8 @@ def overview(
     jobs = [_judged(project, job, ids.get(job.folder, ""), evidence, now) for job in looking]
     used = desk.used([job.job_id for job in jobs if job.job_id and job.state not in ALIVE])
     records = recorded.records(project)
-    jobs = [_with_size(_with_use(job, used.get(job.job_id, {})), records) for job in jobs]
+    jobs = [_with_use(job, used.get(job.job_id) or _used_here(project, job, desk)) for job in jobs]
+    jobs = [_with_size(job, records) for job in jobs]
     where = os.path.abspath(project)
     return Overview(project=where, time=now, jobs=tuple(jobs), notes=(*notes, *trouble))
 
@@ -284,6 +286,12 @@ def _end_time(folder: Path) -> float | None:
         except OSError:
             continue
     return max(times, default=None)
+
+
+def _used_here(project: Path, job: Job, desk: Desk) -> Mapping[str, Any]:
+    """Return what a job of this machine has used, as it has noted it itself."""
+    elsewhere = job.job_id and desk.definition is not None
+    return {} if elsewhere else process.used(project, f"{job.folder}/")
 
 
 def _with_use(job: Job, used: Mapping[str, Any]) -> Job:

@@ -145,7 +145,8 @@ def table(found: Sequence[Job]) -> Table:
         head=(*head, "GPUs", "memory", "memory asked"),
         rows=tuple(map(_row, found)),
         right=tuple(range(3, 11)),
-        caption="A dash: nobody has noted it. Memory that was used is what the scheduler measures.",
+        caption="A dash: nobody has noted it. Memory that was used is that of all processes, as the"
+        " scheduler measures it, or as a look once a second tells on this machine.",
     )
 
 
