@@ -463,6 +463,23 @@ def test_what_a_job_asked_for_and_used(project: Path) -> None:
     assert shown == "9 x 2 cores, 2 GPUs, 2/64 GB, 1:30 h limit"
 
 
+@pytest.mark.parametrize(
+    "asked_mb, used_mb, shown",
+    [
+        (65536, 12288, "12/64 GB"),
+        (65536, 307, "0.3/64 GB"),
+        (65536, None, "64 GB"),
+        (None, 19, "19 MB"),
+        (900, 300, "300/900 MB"),
+        (None, None, ""),
+    ],
+)
+def test_memory_in_the_unit_that_suits(
+    asked_mb: int | None, used_mb: int | None, shown: str
+) -> None:
+    assert table.size({"mem_mb": asked_mb}, {"mem_mb": used_mb}) == shown
+
+
 def test_a_job_of_this_machine_says_itself_what_it_has_used(project: Path) -> None:
     job(project, "Class3D/job007", marker="SUCCESS")
     noted = project / ".relion_dispatch/jobs/Class3D-job007"

@@ -157,16 +157,18 @@ def size(asked: Mapping[str, Any], used: Mapping[str, Any]) -> str:
     if gpus := asked.get("gpus"):
         parts.append(f"{gpus} GPU{'s' if gpus != 1 else ''}")
     wanted, taken = asked.get("mem_mb"), used.get("mem_mb")
-    if wanted or taken is not None:
-        amounts = [_gb(each) for each in (taken, wanted) if each is not None and each != 0]
-        parts.append("/".join(amounts) + " GB")
+    if wanted or taken:
+        parts.append(_memory([each for each in (taken, wanted) if each]))
     if minutes := asked.get("runtime_min"):
         parts.append(f"{duration(60 * minutes)} limit")
     return ", ".join(parts)
 
 
-def _gb(mem_mb: float) -> str:
-    return f"{mem_mb / 1024:.3g}"
+def _memory(amounts_mb: Sequence[float]) -> str:
+    """Write what a job holds and may hold, in the unit that suits the larger one: ``0.3/64 GB``."""
+    if max(amounts_mb) < 1024:
+        return "/".join(f"{each:.0f}" for each in amounts_mb) + " MB"
+    return "/".join(f"{each / 1024:.{2 if each < 1024 else 3}g}" for each in amounts_mb) + " GB"
 
 
 def _detail(job: Job) -> str:

@@ -162,8 +162,8 @@ def _row(job: Job) -> tuple[str, ...]:
         tools.shown(job.asked.get("cpus_per_task")),
         _share_of_cpus(job),
         str(job.gpus) if job.asked else "–",
-        _gigabytes(job.used.get("mem_mb")),
-        _gigabytes(job.asked.get("mem_mb")),
+        _memory(job.used.get("mem_mb")),
+        _memory(job.asked.get("mem_mb")),
     )
 
 
@@ -175,8 +175,10 @@ def _share_of_cpus(job: Job) -> str:
     return f"{used / elapsed_s / job.cores:.0%}"
 
 
-def _gigabytes(mem_mb: object) -> str:
-    return f"{mem_mb / 1024:.1f} GB" if isinstance(mem_mb, int | float) and mem_mb > 0 else "–"
+def _memory(mem_mb: object) -> str:
+    if not isinstance(mem_mb, int | float) or mem_mb <= 0:
+        return "–"
+    return f"{mem_mb:.0f} MB" if mem_mb < 1024 else f"{mem_mb / 1024:.1f} GB"
 
 
 def _minutes(runtime_min: object) -> str:
