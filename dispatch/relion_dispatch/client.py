@@ -119,14 +119,21 @@ class Client:
             self._run([*self.definition.cancel, *job_ids[start : start + step]])
 
     def _run(self, argv: Sequence[str]) -> str:
-        """Return what a command prints that asks for jobs or cancels them."""
-        done = processes.run(
-            argv,
-            timeout_s=self.definition.time_limit_s,
-            env=_unfiltered_environment(),
-            error=SchedulerError,
-            shielded=True,
-        )
+        """Return what a command prints that asks for jobs or cancels them.
+
+        It is run again where a signal has ended it, for nothing is lost: Slurm's commands die of a
+        broken pipe when munge, on a busy machine, has given up on them after two seconds.
+        """
+        for _ in range(_TRIES):
+            done = processes.run(
+                argv,
+                timeout_s=self.definition.time_limit_s,
+                env=_unfiltered_environment(),
+                error=SchedulerError,
+                shielded=True,
+            )
+            if done.returncode >= 0:
+                break
         said = done.stderr.strip() or done.stdout.strip()
         # Some commands fail when one of many jobs is unknown to them, and see to the others.
         if done.returncode != 0 and not re.search(_UNKNOWN_JOB, said, re.IGNORECASE):
@@ -140,6 +147,7 @@ class Client:
         return _by_given_ids(reports, job_ids)
 
 
+_TRIES = 3
 _UNKNOWN_JOB = (
     "invalid job id|unknown job|job .*(not found|has finished|do(es)? not exist)"
     "|no (unfinished |matching )?jobs? found|is not found|already (finished|complet)"

@@ -118,7 +118,7 @@ def wait_until(condition: Callable[[], bool]) -> None:
     deadline = time.monotonic() + PATIENCE_S
     while not condition():
         assert time.monotonic() < deadline, "waited in vain"
-        time.sleep(0.05)
+        time.sleep(0.1)
 
 
 def queue(*states: str) -> list[str]:
@@ -128,6 +128,14 @@ def queue(*states: str) -> list[str]:
 
 
 def lines(argv: Sequence[str]) -> list[str]:
-    """What a command prints, line by line."""
-    done = subprocess.run(argv, check=True, capture_output=True, text=True, timeout=240)
+    """What a command prints, line by line.
+
+    It is run again where a signal has ended it: Slurm's commands die of a broken pipe when munge,
+    on a busy machine, has given up on them after two seconds.
+    """
+    for _ in range(5):
+        done = subprocess.run(argv, check=False, capture_output=True, text=True, timeout=240)
+        if done.returncode >= 0:
+            break
+    done.check_returncode()
     return done.stdout.splitlines()

@@ -376,6 +376,15 @@ def test_what_a_user_leaves_out_of_own_queues_is_not_left_out(
     assert f"--user={pwd.getpwuid(os.getuid()).pw_name}" in asked
 
 
+def test_a_question_that_a_signal_has_ended_is_asked_again(path: Path, tmp_path: Path) -> None:
+    dies = 'echo asked >>"$QUEUE/asked"; (( $(wc -l <"$QUEUE/asked") > {} )) || kill -PIPE $$\n'
+    install(path, {"squeue": f"{dies.format(2)}echo '7|RUNNING'", "scancel": dies.format(100)})
+    assert Client(SLURM).status(["7"])["7"].state is State.RUNNING
+    assert (tmp_path / "queue/asked").read_text().count("asked") == 3
+    with pytest.raises(SchedulerError, match="-13"):
+        Client(SLURM).cancel(["7"])
+
+
 def test_cancelling_finds_a_submission_that_hangs(path: Path, tmp_path: Path, heads: Heads) -> None:
     busy = "echo 'qsub: cannot connect to server' >&2; exit 1"
     install(path, {**STAND_INS["pbs"], "qsub": f"{SUBMIT}\n{busy}"})
