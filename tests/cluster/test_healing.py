@@ -33,7 +33,9 @@ def healed(slurm: Cluster, tmp_path_factory: pytest.TempPathFactory) -> tuple[Pr
 def test_a_full_gpu_leads_to_fewer_workers_then_other_gpus_then_none(
     healed: tuple[Project, str],
 ) -> None:
-    tried = faults.history(healed[0], "Class3D/job001")
+    # Its last attempt may come to the node that is killed meanwhile.
+    history = faults.history(healed[0], "Class3D/job001")
+    tried = [each for each in history if each.failure != "node"]
     sizes = [(each.asked["partition"], each.asked["workers_per_gpu"]) for each in tried]
     assert sizes == [
         ("m3c", 4),

@@ -58,6 +58,16 @@ in: ./src/metadata_table.cpp, line 1148
 ERROR:
 MetaDataTable::read: File Extract/job007/particles.star does not exist
 relion-dispatch: failed: `which relion_refine` --i Extract/job007/particles.star"""
+ORTE = """\
+An ORTE daemon has unexpectedly failed after launch and before
+communicating back to mpirun. This could be caused by a number
+of factors, including an inability to create a connection back
+to mpirun due to a lack of common network interfaces and/or no
+route found between them. Please check network connectivity
+(including firewalls and network routing requirements)."""
+SRUN_LAUNCH = """\
+srun: error: Task launch for StepId=7.0 failed on node m3h001: Communication connection failure
+srun: error: Application launch failed: Communication connection failure"""
 OTHER = """\
 in: ./src/ml_optimiser.cpp, line 1204
 ERROR:
@@ -96,6 +106,8 @@ def found(err: str = "", out: str = "", **values: object) -> tuple[Failure, str]
         (SLURM_NODE, "", Failure.NODE, "NODE FAILURE"),
         (SLURM_PREEMPTED, "", Failure.NODE, "PREEMPTION"),
         ("ERROR: no CUDA-capable device is detected in x.cu", "", Failure.NODE, "CUDA-capable"),
+        (ORTE, "", Failure.NODE, "An ORTE daemon has unexpectedly failed"),
+        (SRUN_LAUNCH, "", Failure.NODE, "failed on node m3h001"),
         (SLURM_CANCELLED, "", Failure.CANCELLED, "CANCELLED AT"),
         (MISSING_FILE, "", Failure.BAD_INPUT, "particles.star does not exist"),
         (OTHER, "", Failure.RELION_ERROR, "ml_optimiser.cpp, line 1204"),

@@ -108,7 +108,8 @@ _NODE = (
     *_SCHEDULERS_NODE,
     r"no CUDA-capable device is detected|CUDA-capable devices are busy or unavailable",
     r"uncorrectable ECC error|GPU is lost|fallen off the bus",
-    r"lost communication with a remote daemon",
+    r"lost communication with a remote daemon|(ORTE|PRTE) daemon has unexpectedly failed",
+    r"daemon .*died unexpectedly .*while attempting to launch|Task launch for \S+ failed on node",
     r"Stale file handle|Transport endpoint is not connected|Input/output error",
 )
 # What Slurm writes of a node that cannot start a job.
