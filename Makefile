@@ -38,7 +38,7 @@ test: setup-slurm lint
 	$(BIN)/python -m pytest -n 2 --dist loadscope --no-loadscope-reorder
 
 unit: setup
-	$(BIN)/python -m pytest -m 'not slow' --hypothesis-profile=quick tests/unit tests/golden
+	$(BIN)/python -m pytest -n 2 -m 'not slow' --hypothesis-profile=quick tests/unit tests/golden
 
 lint: setup
 	$(BIN)/ruff check
