@@ -132,9 +132,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     except OSError as error:
         print(f"error: {args.job_dir}: {error}", file=sys.stderr)
         return 1
-    enter.begun(str(args.job_dir), enter.read_commands() if args.commands else ())
-    if argv is None:  # the job's own shell runs us
-        enter.watched(str(args.job_dir))
+    commands = enter.read_commands() if args.commands else ()
+    enter.begun(str(args.job_dir), commands, by_shell=argv is None)
     return 0
 
 

@@ -12,21 +12,21 @@ from pathlib import Path
 from typing import Any
 
 
-def begun(job_dir: str, commands: Sequence[str] = ()) -> None:
-    """Enter a job as running; whatever hinders that is told, and the job goes on."""
+def begun(job_dir: str, commands: Sequence[str] = (), *, by_shell: bool = False) -> None:
+    """Enter a job as running; whatever hinders that is told, and the job goes on.
+
+    With ``by_shell`` the job's own shell has started this process: its memory is noted from now on.
+    """
     _try("begin", job_dir, commands)
+    if by_shell:
+        from relion_dispatch.project import process
+
+        _told(lambda _: process.watch(Path(), f"{job_dir.rstrip('/')}/"))
 
 
 def shared(job_dir: str) -> None:
     """Enter a job as running of which a part begins; whatever hinders that is told."""
     _try("share", job_dir)
-
-
-def watched(job_dir: str) -> None:
-    """Begin to note a job's memory, on behalf of the shell that has started this process."""
-    from relion_dispatch.project import process
-
-    _told(lambda _: process.watch(Path(), f"{job_dir.rstrip('/')}/"))
 
 
 def ended(job_dir: str) -> None:
@@ -74,10 +74,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     commands = read_commands() if args.commands else ()
     if args.what == "end":
         ended(args.job_dir)
-        return 0
-    begun(args.job_dir, commands)
-    if argv is None:  # the job's own shell runs us
-        watched(args.job_dir)
+    else:
+        begun(args.job_dir, commands, by_shell=argv is None)
     return 0
 
 
