@@ -21,6 +21,7 @@ from types import FrameType
 from relion_dispatch import machine
 from relion_dispatch.localjobs import Job, Jobs, folder
 from relion_dispatch.processes import start
+from relion_dispatch.procfs import stat
 from relion_dispatch.this_python import argv
 
 #: Seconds between two looks for free cores.
@@ -117,29 +118,21 @@ def _session(leader: int) -> list[int]:
     """Return the living processes of a session."""
     found = []
     for entry in os.listdir("/proc"):
-        values = _stat(int(entry)) if entry.isdigit() else []
+        values = stat(int(entry)) if entry.isdigit() else []
         if values and int(values[3]) == leader and values[0] != "Z":
             found.append(int(entry))
     return found
 
 
-def _stat(pid: int) -> list[str]:
-    """Return ``/proc/PID/stat`` from the state on; nothing where there is no such process."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text(errors="replace").rpartition(")")[2].split()
-    except OSError:
-        return []
-
-
 def _born(pid: int) -> str:
     """Return when a process began, which tells it from a later one of the same number."""
-    values = _stat(pid)
+    values = stat(pid)
     boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
     return f"{values[19]} {boot}" if values else ""
 
 
 def _alive(pid: int, born: str) -> bool:
-    return bool(pid) and bool(born) and _born(pid) == born and _stat(pid)[:1] != ["Z"]
+    return bool(pid) and bool(born) and _born(pid) == born and stat(pid)[:1] != ["Z"]
 
 
 @contextlib.contextmanager

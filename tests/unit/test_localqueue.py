@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from relion_dispatch import localjobs, localqueue
+from relion_dispatch import localjobs, localqueue, procfs
 from relion_dispatch.client import Client
 from relion_dispatch.localjobs import Jobs
 from relion_dispatch.reports import State
@@ -80,7 +80,7 @@ def test_cancelled_jobs_end_with_all_their_processes(here: Machine) -> None:
     here.client.cancel([running, waiting])
     wait_until(lambda: not here.state(running).alive and not here.state(waiting).alive)
     assert {here.state(running), here.state(waiting)} == {State.CANCELLED}
-    assert localqueue._stat(int(child.read_text()))[:1] in ([], ["Z"])
+    assert procfs.stat(int(child.read_text()))[:1] in ([], ["Z"])
 
 
 def test_a_job_whose_processes_are_gone_has_ended_nobody_knows_how(here: Machine) -> None:

@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from relion_dispatch.errors import InputError
+from relion_dispatch.procfs import started
 
 LOCK = ".relion_lock"
 FILE = "lock_default_pipeline.star"
@@ -113,17 +114,3 @@ def _whoami() -> str:
 
 def _alive(pid: str, since: str) -> bool:
     return not pid.isdigit() or started(int(pid)) == since
-
-
-def started(pid: int) -> str:
-    """Return when a process of this machine began, in clock ticks since boot; empty for none."""
-    return "".join(stat(pid)[19:20])
-
-
-def stat(pid: int) -> list[str]:
-    """Return what Linux tells of a process behind its name in ``/proc``; nothing for none."""
-    try:
-        text = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
-    except OSError:
-        return []
-    return text.rpartition(")")[2].split()

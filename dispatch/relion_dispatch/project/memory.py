@@ -13,7 +13,7 @@ import sys
 import time
 from pathlib import Path
 
-from relion_dispatch.project.lock import started, stat
+from relion_dispatch.procfs import started, stat
 
 #: Any of these in the environment: a scheduler measures.
 SCHEDULERS = ("SLURM_JOB_ID", "PBS_JOBID", "LSB_JOBID", "JOB_ID")

@@ -7,8 +7,8 @@ import time
 from pathlib import Path
 
 from relion_dispatch.atomic import write_text
+from relion_dispatch.procfs import started, stat
 from relion_dispatch.project import memory, records
-from relion_dispatch.project.lock import started, stat
 
 
 def note(project: Path, name: str) -> None:
